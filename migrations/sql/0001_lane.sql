@@ -205,6 +205,16 @@ begin
     end if;
 end $$;
 
+-- A lane without a ready time that is not in a handoff was waiting for a text to go out.
+-- One that has a ready time keeps it: a burst is being gathered, or a turn is in progress.
+create function wake_blocked_lane(c contact) returns void
+language plpgsql security definer set search_path = porchlight as $$
+begin
+    if c.ready_time is null and c.pending_handoff_id is null then
+        perform wake_lane(c.tenant_id, c.contact_id, porchlight_now());
+    end if;
+end $$;
+
 create function change_owner(p_tenant text, p_contact text, p_owner text, p_pending text, p_cause text) returns contact
 language plpgsql security definer set search_path = porchlight as $$
 declare c contact;
@@ -265,11 +275,11 @@ language sql stable security definer set search_path = porchlight as $$
        and (p_bot is null or private_to is null or private_to = p_bot);
 $$;
 
--- A login role porchlight_<bot> may act for that bot alone.
+-- The login role porchlight_<bot>_login may act for that bot alone.
 create function check_bot(p_bot text) returns void
 language plpgsql security definer set search_path = porchlight as $$
 begin
-    if session_user <> current_user and session_user <> 'porchlight_' || p_bot
+    if session_user <> current_user and session_user <> 'porchlight_' || p_bot || '_login'
        and pg_has_role(session_user, 'porchlight_bot', 'member')
        and not (select rolsuper from pg_roles where rolname = session_user) then
         raise exception 'role % may not act for bot %', session_user, p_bot using errcode = 'insufficient_privilege';
@@ -399,8 +409,8 @@ begin
         -- An earlier reply goes out first: it belongs to this owner and comes before what the next turn says.
         if exists (select from outbox o where o.tenant_id = c.tenant_id and o.contact_id = c.contact_id
                       and o.state in ('PENDING', 'CLAIMED')) then
-            update contact set ready_time = v_now + interval '1 second'
-             where tenant_id = c.tenant_id and contact_id = c.contact_id;
+            -- Its delivery wakes the lane: see wake_blocked_lane.
+            update contact set ready_time = null where tenant_id = c.tenant_id and contact_id = c.contact_id;
             continue;
         end if;
         update turn set state = 'EXPIRED', end_time = v_now
@@ -542,8 +552,12 @@ language sql stable security definer set search_path = porchlight as $$
         'history', (select coalesce(jsonb_agg(jsonb_build_object('handoff_id', handoff_id, 'source_bot', source_bot,
                        'target_bot', target_bot, 'state', state, 'decide_time', decide_time, 'message_ids', message_ids,
                        'override_message_id', override_message_id) order by decide_time), '[]')
-                      from handoff where tenant_id = p_tenant and contact_id = p_contact and state <> 'DENIED'
-                       and decide_time > porchlight_now() - interval '24 hours'),
+                      from handoff h where tenant_id = p_tenant and contact_id = p_contact and state <> 'DENIED'
+                       -- A minute more than the longest window: the policy cuts exactly, by `now`. What was refused
+                       -- stays known for as long as one of its messages waits.
+                       and (decide_time > porchlight_now() - interval '24 hours 1 minute'
+                            or state in ('DECLINED', 'EXPIRED') and exists (select from inbox i where i.outcome = 'WAITING'
+                                and i.tenant_id = p_tenant and i.contact_id = p_contact and i.message_id = any(h.message_ids)))),
         'waiting_message_ids', (select coalesce(jsonb_agg(message_id order by write_time, inbox_id), '[]') from inbox
                       where tenant_id = p_tenant and contact_id = p_contact and outcome = 'WAITING'),
         'override', (select jsonb_build_object('message_id', message_id, 'text', body, 'receive_time', receive_time,
@@ -566,8 +580,8 @@ declare
     v_turn_no bigint := (p->>'turn_no')::bigint;
 begin
     c := lock_contact(p->>'tenant_id', p->>'contact_id');
-    if c.version <> (p->>'expected_version')::bigint
-       or (h->>'policy_version')::bigint <> (select max(version) from policy)
+    if c.version is distinct from (p->>'expected_version')::bigint
+       or (h->>'policy_version')::bigint is distinct from (select max(version) from policy)
        or exists (select from handoff where tenant_id = c.tenant_id and request_id = h->>'request_id') then
         return 'RETRY';
     end if;
@@ -587,7 +601,12 @@ begin
             array(select jsonb_array_elements_text(h->'message_ids')), h->>'override_message_id',
             (h->>'policy_version')::bigint, c.epoch, c.epoch + case when v_approved then 1 else 0 end, p_capsule,
             (h->>'decide_time')::timestamptz,
-            case when v_approved then (h->>'decide_time')::timestamptz + (p->>'offer_seconds')::double precision * interval '1 second' end);
+            case when v_approved then (h->>'decide_time')::timestamptz + (p->>'offer_seconds')::double precision * interval '1 second' end)
+    -- The same request id for another contact at this very moment: their lock is not ours. The next look finds it.
+    on conflict (tenant_id, request_id) do nothing;
+    if not found then
+        return 'RETRY';
+    end if;
     if not v_approved then
         return 'RECORDED';
     end if;
@@ -599,7 +618,6 @@ begin
     -- The new owner's attempts are its own.
     update inbox set attempts = 0 where tenant_id = c.tenant_id and contact_id = c.contact_id and outcome = 'WAITING';
     perform change_owner(c.tenant_id, c.contact_id, h->>'target_bot', h->>'handoff_id', 'HANDOFF');
-    perform pg_notify('porchlight_handoff', '');
     return 'RECORDED';
 end $$;
 
@@ -608,27 +626,41 @@ create function claim_offers(p_limit int, p_lease interval) returns setof jsonb
 language plpgsql security definer set search_path = porchlight as $$
 begin
     return query
-    update handoff h set state = 'OFFERED', offer_attempts = offer_attempts + 1, offer_lease_time = porchlight_now() + p_lease
-     where h.handoff_id in (
+    with due as materialized (
         select handoff_id from handoff
          where state in ('PENDING', 'OFFERED') and expire_time > porchlight_now()
            and (offer_lease_time is null or offer_lease_time <= porchlight_now())
          order by decide_time limit p_limit for update skip locked)
+    update handoff h set state = 'OFFERED', offer_attempts = offer_attempts + 1, offer_lease_time = porchlight_now() + p_lease
+      from due where h.handoff_id = due.handoff_id
     returning to_jsonb(h) || jsonb_build_object('capsule', encode(h.capsule, 'base64'));
 end $$;
 
--- arbiter: gives back what nobody took in time; returns how many.
-create function expire_offers(p_limit int) returns int
+-- arbiter: when an offer may be made again: soon after a call that failed, never after DEFER.
+create function postpone_offer(p_handoff_id text, p_wait interval) returns void
+language sql security definer set search_path = porchlight as $$
+    update handoff set offer_lease_time = porchlight_now() + p_wait
+     where handoff_id = p_handoff_id and state = 'OFFERED';
+$$;
+
+-- arbiter: gives back what nobody took in time; returns which.
+create function expire_offers(p_limit int) returns text[]
 language plpgsql security definer set search_path = porchlight as $$
 declare
     v_id text;
-    v_count int := 0;
+    v_ids text[] := '{}';
 begin
-    for v_id in select handoff_id from handoff where state in ('PENDING', 'OFFERED') and expire_time <= porchlight_now()
-                order by expire_time limit p_limit loop
-        v_count := v_count + (compensate(v_id, 'EXPIRED', 'no answer in time') = 'DONE')::int;
+    -- Several contacts in one transaction: those that are busy are left to the next round, so nobody waits in a circle.
+    for v_id in
+        select h.handoff_id from handoff h join contact c using (tenant_id, contact_id)
+         where h.state in ('PENDING', 'OFFERED') and h.expire_time <= porchlight_now()
+         order by h.expire_time limit p_limit for update of c skip locked
+    loop
+        if compensate(v_id, 'EXPIRED', 'no answer in time') = 'DONE' then
+            v_ids := v_ids || v_id;
+        end if;
     end loop;
-    return v_count;
+    return v_ids;
 end $$;
 
 -- arbiter: a ticket works once, for one epoch, before the offer ends. Returns DONE or the state that forbids it.
@@ -728,7 +760,7 @@ begin
         o.needs_read_back := o.needs_read_back or o.state = 'CLAIMED';
         if v_cause is not null and not o.needs_read_back then
             update outbox set state = 'SUPPRESSED', cause = v_cause where outbox_id = v_id;
-            perform wake_lane(c.tenant_id, c.contact_id, v_now);
+            perform wake_blocked_lane(c);
             continue;
         end if;
         update outbox set state = 'CLAIMED', attempts = attempts + 1, claim_token = gen_random_uuid(),
@@ -763,8 +795,8 @@ begin
     if not found then
         return false;
     end if;
-    if p_result <> 'RETRY' and (c.lease_expire_time is null or c.lease_expire_time < porchlight_now()) and c.pending_handoff_id is null then
-        perform wake_lane(o.tenant_id, o.contact_id, least(coalesce(c.ready_time, porchlight_now()), porchlight_now()));
+    if p_result <> 'RETRY' then
+        perform wake_blocked_lane(c);
         perform pg_notify('porchlight_outbox', '');
     end if;
     return true;
@@ -819,7 +851,7 @@ grant execute on function accept_inbound(jsonb), claim_turn(int, interval, int, 
 grant execute on function open_turn(text, text, text, bigint, bigint),
     complete_turn(text, text, text, bigint, bigint, text, text, jsonb, jsonb) to porchlight_bot;
 grant execute on function handoff_snapshot(text, text, text, text, text), record_handoff(jsonb, bytea),
-    claim_offers(int, interval), expire_offers(int), redeem_ticket(text, bigint), compensate(text, text, text),
+    claim_offers(int, interval), postpone_offer(text, interval), expire_offers(int), redeem_ticket(text, bigint), compensate(text, text, text),
     get_handoff(text), list_handoffs(text, text, int, timestamptz, text), get_owner(text, text) to porchlight_arbiter;
 
 insert into policy (body) values ('{

@@ -1,0 +1,41 @@
+# Two commands matter: `make up` runs Porchlight here, `make test` tests it.
+# Needed: python3 (3.11 or newer) with venv, git. uv is used when it is there.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+RUNTIME := $(VENV)/.runtime-installed
+DEV := $(VENV)/.dev-installed
+LOCK := uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header --no-emit-index-url --no-annotate pyproject.toml --extra build
+
+.PHONY: up test check format bench protos lock clean
+
+up: $(RUNTIME)       # stores, migrations, all services, until Ctrl-C; prints `ready` and the URLs
+	@exec $(BIN)/porchlight up
+
+test: $(DEV)         # every test, and the reason for each one skipped; TESTS="tests/unit -k name" for some
+	@$(BIN)/python -m pytest $(TESTS)
+
+check: $(DEV)        # lint, format, types, import rules, contracts
+	@PATH="$(abspath $(BIN)):$$PATH" tools/check
+
+format: $(DEV)       # put the source into its one format
+	@$(BIN)/ruff check --fix --quiet . ; $(BIN)/ruff format --quiet .
+
+bench: $(DEV)        # measure against a bare gRPC echo; rewrites bench/RESULTS.md
+	@$(BIN)/python -m bench
+
+protos: $(DEV)       # generate protos/gen from the contracts
+	@$(BIN)/python -m tools.protos
+
+lock:                # choose versions anew where pyproject.toml asks for it; `make lock UPGRADE=--upgrade` for all
+	$(LOCK) $(UPGRADE) -o requirements.lock
+	$(LOCK) $(UPGRADE) --extra dev -o requirements-dev.lock
+
+clean:               # remove what was installed and built; the state directory stays
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis mutants
+
+$(RUNTIME): requirements.lock pyproject.toml tools/install
+	@tools/install $(PYTHON) $(VENV) requirements.lock && touch $@
+
+$(DEV): requirements-dev.lock pyproject.toml tools/install
+	@tools/install $(PYTHON) $(VENV) requirements-dev.lock && touch $@ $(RUNTIME)

@@ -1,0 +1,165 @@
+"""A bounded way to Postgres: every wait ends, and a lost store is one error."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+import asyncpg
+import orjson
+
+from kit.errors import StoreUnavailable
+
+if TYPE_CHECKING:
+    from asyncpg import Record
+    from asyncpg.pool import PoolConnectionProxy
+
+ACQUIRE_SECONDS: Final = 0.5
+COMMAND_SECONDS: Final = 2.0
+
+
+class _Connection(asyncpg.Connection):  # type: ignore[misc]
+    """A connection that is given back without a round trip.
+
+    asyncpg would reset session state each time; nothing here makes any. An open
+    transaction is still rolled back.
+    """
+
+    def get_reset_query(self) -> str:
+        return ""
+
+
+class Pool:
+    """Connections to Postgres. One call is one round trip and one commit, unless in `transaction`."""
+
+    def __init__(self, pool: asyncpg.Pool[Record]) -> None:
+        self._pool = pool
+
+    async def fetch(self, sql: str, *arguments: object) -> list[Record]:
+        """Return all rows."""
+        async with self.acquire() as connection:
+            rows: list[Record] = await connection.fetch(sql, *arguments)
+            return rows
+
+    async def fetchrow(self, sql: str, *arguments: object) -> Record | None:
+        """Return the first row, or None."""
+        async with self.acquire() as connection:
+            return await connection.fetchrow(sql, *arguments)
+
+    async def fetchval(self, sql: str, *arguments: object) -> Any:
+        """Return the first value of the first row, or None."""
+        async with self.acquire() as connection:
+            return await connection.fetchval(sql, *arguments)
+
+    async def execute(self, sql: str, *arguments: object) -> str:
+        """Run a statement and return its command tag."""
+        async with self.acquire() as connection:
+            tag: str = await connection.execute(sql, *arguments)
+            return tag
+
+    @contextlib.asynccontextmanager
+    async def acquire(self) -> AsyncIterator[PoolConnectionProxy[Record]]:
+        """Lend a connection. Not across a call to anybody else: others wait for it.
+
+        Raises:
+            StoreUnavailable: Postgres is gone, or all connections are busy for 0.5 s.
+                The outcome of what ran before is then unknown.
+        """
+        with _translated():
+            async with self._pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
+                yield connection
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[PoolConnectionProxy[Record]]:
+        """Lend a connection with a transaction that commits at the end of the block."""
+        async with self.acquire() as connection, connection.transaction():
+            yield connection
+
+    async def close(self) -> None:
+        """Close all connections; those in use are cut after 2 s."""
+        try:
+            async with asyncio.timeout(COMMAND_SECONDS):
+                await self._pool.close()
+        except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
+            self._pool.terminate()
+
+
+async def open_pool(url: str, *, name: str, size: int = 8) -> Pool:
+    """Open a pool of at most `size` connections to the schema `porchlight`.
+
+    Connects at the first use, so a process starts while its store is down.
+    """
+    pool = await asyncpg.create_pool(
+        url,
+        min_size=0,
+        max_size=size,
+        timeout=COMMAND_SECONDS,
+        command_timeout=COMMAND_SECONDS,
+        init=_prepare,
+        connection_class=_Connection,
+        server_settings={
+            "application_name": f"porchlight-{name}",
+            "search_path": "porchlight,public",
+            "statement_timeout": "2000",
+            "lock_timeout": "1000",
+            "idle_in_transaction_session_timeout": "5000",
+        },
+    )
+    return Pool(pool)
+
+
+async def ping(pool: Pool) -> None:
+    """Ask Postgres for a sign of life.
+
+    Raises:
+        StoreUnavailable: There is none.
+    """
+    await pool.fetchval("SELECT 1")
+
+
+async def _prepare(connection: asyncpg.Connection[Record]) -> None:
+    await connection.set_type_codec(
+        "jsonb",
+        schema="pg_catalog",
+        encoder=lambda value: b"\x01" + orjson.dumps(value),
+        decoder=lambda data: orjson.loads(data[1:]),
+        format="binary",
+    )
+
+
+# What was seen when Postgres is gone, stopped, restarting, full or out of reach
+# (reliability page, section 6.5). After any of them the outcome of what ran is unknown.
+_GONE: Final = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
+    # statement_timeout and lock_timeout: it is there, and too slow to be of use.
+    asyncpg.QueryCanceledError,
+    asyncpg.LockNotAvailableError,
+)
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except _GONE as error:
+        if _is_our_mistake(error):
+            raise
+        raise StoreUnavailable("postgres does not answer", store="postgres") from error
+
+
+def _is_our_mistake(error: BaseException) -> bool:
+    """Tell a wrong statement or argument from a lost store; asyncpg raises InterfaceError for both."""
+    return isinstance(error, asyncpg.InterfaceError) and (
+        isinstance(error, ValueError | TypeError) or "the server expects" in str(error)
+    )

@@ -1,0 +1,82 @@
+"""Make a gRPC server with our limits, our edge, health, reflection and channelz."""
+
+import random
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import grpc
+from grpc_channelz.v1 import channelz
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from kit import tokens
+from kit.rpc import tls
+from kit.rpc.interceptor import Edge
+from kit.settings import Settings
+
+Servicers = Sequence[tuple[Callable[[Any, grpc.aio.Server], None], object, str]]
+"""add_XServicer_to_server, the servicer, the service's full name."""
+
+# Source: reliability page, section 8.
+_LIMITS: Final = (
+    # By default a second server binds the same port and takes half of the calls.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_concurrent_streams", 100),
+    ("grpc.max_receive_message_length", 256 * 1024),
+    ("grpc.max_send_message_length", 1024 * 1024),
+    ("grpc.max_metadata_size", 8 * 1024),
+    ("grpc.max_connection_age_grace_ms", 30_000),
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+)
+_CONNECTION_AGE_MS: Final = 300_000
+
+
+def make_server(
+    name: str, settings: Settings, servicers: Servicers
+) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
+    """Return a server that is not bound yet, and its health.
+
+    Health is NOT_SERVING until somebody sets it, under "" and under the name of
+    every service.
+    """
+    edge = Edge(
+        service=name,
+        callers=tokens.read_callers(settings.callers_file),
+        bots=settings.bot_targets,
+        most_calls=settings.concurrent_calls,
+    )
+    # Not all connections of a restarted fleet come back in the same second.
+    age = round(_CONNECTION_AGE_MS * random.uniform(0.9, 1.1))
+    server = grpc.aio.server(interceptors=[edge], options=[*_LIMITS, ("grpc.max_connection_age_ms", age)])
+    for add, servicer, _ in servicers:
+        add(servicer, server)
+    checker = health.aio.HealthServicer()
+    health_pb2_grpc.add_HealthServicer_to_server(checker, server)
+    channelz.add_channelz_servicer(server)
+    served = [full_name for *_, full_name in servicers]
+    reflection.enable_server_reflection([*served, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    return server, checker
+
+
+def bind(server: grpc.aio.Server, settings: Settings) -> str:
+    """Take the port, and return the address with the port that was taken.
+
+    Raises:
+        OSError: It cannot be had; a second server on the same port, for instance.
+    """
+    credentials = tls.server_credentials(settings)
+    host, _, asked = settings.listen.rpartition(":")
+    try:
+        if credentials is None:
+            port = server.add_insecure_port(settings.listen)
+        else:
+            port = server.add_secure_port(settings.listen, credentials)
+    except RuntimeError as error:  # what gRPC raises for every reason there is
+        raise OSError(f"cannot listen on {settings.listen}") from error
+    if asked not in ("0", str(port)):
+        raise OSError(f"cannot listen on {settings.listen}")
+    return f"{host}:{port}"
+
+
+SERVING: Final = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING

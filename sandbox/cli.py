@@ -1,0 +1,131 @@
+"""The console script `porchlight`."""
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+# Every command imports what it needs itself: `porchlight token` must not wait for gRPC and SQLAlchemy.
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return the exit code."""
+    parser = argparse.ArgumentParser(prog="porchlight", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    commands.add_parser("up", help="start everything here, until Ctrl-C")
+    commands.add_parser("migrate", help="bring the database up to date and load the prompts")
+    token = commands.add_parser("token", help="print a caller's token, for grpcurl")
+    token.add_argument("name", nargs="?", default="operator", help="operator, console or a service; default operator")
+    commands.add_parser("doctor", help="say which stores would be used, and why")
+    lanes = commands.add_parser("lanes", help="list contacts that wait, longest first")
+    lanes.add_argument("--most", type=int, default=50, help="how many at most, 1 to 200")
+    given = parser.parse_args(arguments)
+    run: dict[str, Callable[[argparse.Namespace], int]] = {
+        "up": _up,
+        "migrate": _migrate,
+        "token": _token,
+        "doctor": _doctor,
+        "lanes": _lanes,
+    }
+    try:
+        return run[given.command](given)
+    except ValueError as error:  # settings that are unknown or not acceptable
+        return _refuse(str(error))
+
+
+def _refuse(message: str) -> int:
+    sys.stderr.write(f"porchlight: {message}\n")
+    return 1
+
+
+def _state_dir() -> Path:
+    return Path(os.environ.get("PORCHLIGHT_STATE_DIR", ".porchlight"))
+
+
+def _up(_: argparse.Namespace) -> int:
+    from sandbox.up import main as up
+
+    return up()
+
+
+def _migrate(_: argparse.Namespace) -> int:
+    from migrations.prompts import load_prompts
+    from migrations.run import migrate
+    from sandbox.up import ROOT
+
+    url = os.environ.get("PORCHLIGHT_DATABASE_URL", "")
+    running = _state_dir() / "database.url"
+    if not url and running.exists():
+        url = running.read_text().strip()
+    if not url:
+        return _refuse("no database: set PORCHLIGHT_DATABASE_URL, or start `porchlight up`, which migrates by itself")
+
+    async def work() -> None:
+        await migrate(url)
+        loaded = await load_prompts(url, ROOT)
+        sys.stdout.write(f"up to date; {len(loaded)} prompts\n")
+
+    try:
+        asyncio.run(work())
+    except OSError as error:
+        return _refuse(f"the database does not answer: {error}")
+    return 0
+
+
+def _token(given: argparse.Namespace) -> int:
+    from sandbox.keys import token_path
+
+    try:
+        sys.stdout.write(token_path(_state_dir(), given.name).read_text())
+    except FileNotFoundError:
+        return _refuse(f"no token called {given.name} in {_state_dir()}; `porchlight up` makes them")
+    return 0
+
+
+def _doctor(_: argparse.Namespace) -> int:
+    from sandbox import postgres, valkey
+    from sandbox.child import StartFailed
+    from sandbox.stores import Choice, account
+    from sandbox.table import STAND_INS
+
+    missing = 0
+    chosen: list[tuple[str, str, Callable[[], Choice]]] = [
+        ("postgres", "PORCHLIGHT_DATABASE_URL", lambda: postgres.choose(_state_dir() / "postgres" / "data", account())),
+        ("valkey", "PORCHLIGHT_REDIS_URL", valkey.choose),
+    ]
+    for name, variable, choose in chosen:
+        if os.environ.get(variable):
+            sys.stdout.write(f"{name}: the server of {variable}\n")
+            continue
+        try:
+            choice = choose()
+            sys.stdout.write(f"{name}: {choice.source}, {choice.version}, {choice.program}\n  {choice.why}\n")
+        except StartFailed as failure:
+            missing += 1
+            sys.stdout.write(f"{name}: none. {failure}\n")
+    for stand_in in STAND_INS:
+        state = "off" if os.environ.get(stand_in.stand_in_for or "") else "on"
+        sys.stdout.write(f"{stand_in.name} stand-in: {state}; {stand_in.stand_in_for} decides\n")
+    return 1 if missing else 0
+
+
+def _lanes(given: argparse.Namespace) -> int:
+    from sandbox.lanes import rows
+
+    from kit.errors import PorchlightError
+
+    target = os.environ.get("PORCHLIGHT_GATEWAY_TARGET", "127.0.0.1:50056")
+    try:
+        for row in asyncio.run(rows(_state_dir(), target, most=given.most)):
+            sys.stdout.write(row + "\n")
+    except FileNotFoundError:
+        return _refuse(f"no operator token in {_state_dir()}; `porchlight up` makes it")
+    except PorchlightError as error:
+        return _refuse(str(error))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The cache service: the one way to Claude, with memory."""

@@ -1,0 +1,18 @@
+"""What the cache counts."""
+
+from typing import Final
+
+from prometheus_client import Gauge
+
+from kit.metrics import counter
+
+ANSWERS: Final = counter("cache_answers", "Answered Completes.", ("prompt", "tier"))
+FAILURES: Final = counter("cache_failures", "Completes without an answer.", ("prompt", "reason"))
+CALLS: Final = counter("cache_upstream_calls", "Requests to Claude.", ("model", "outcome"))
+COST: Final = counter("cache_cost_microusd", "Spent on Claude, in millionths of a US dollar.", ("model",))
+SAVED: Final = counter("cache_saved_microusd", "What answers from memory had cost.", ("tier",))
+SHARED: Final = counter("cache_shared_calls", "Completes that waited for somebody else's call.")
+CORRUPTED: Final = counter("cache_corrupted_entries", "Entries that were not what their key says.", ("tier",))
+TIER_FAILURES: Final = counter("cache_redis_failures", "Requests to Redis that failed.")
+BREAKER: Final = Gauge("cache_redis_breaker", "0 closed, 1 trying again, 2 open.", namespace="porchlight")
+UNRECORDED: Final = Gauge("cache_unrecorded_calls", "Calls the ledger does not have yet.", namespace="porchlight")

@@ -1,0 +1,110 @@
+"""Claude through the `anthropic` SDK: one request, no retries of its own, the body left unread."""
+
+import asyncio
+import importlib
+import math
+from types import ModuleType
+from typing import Any, Final
+
+from services.cache.model import ModelFailed, Question
+
+API_URL: Final = "https://api.anthropic.com"
+
+_MOST_RETRY_AFTER_SECONDS: Final = 3_600.0
+
+# Whatever else has a status will have it again: a bad key, a bad request, a model that is gone.
+_RETRYABLE: Final = {429: "RATE_LIMITED", 500: "SERVER_ERROR", 529: "OVERLOADED"}
+
+# Causes that prove the request never left, so it cost nothing. By name: the SDK's HTTP library is its own affair.
+_NEVER_SENT: Final = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol"})
+
+
+async def open_claude(*, api_key: str, base_url: str) -> "ClaudeModel":
+    """Make a client. Imports the SDK, off the event loop: that takes more than a second.
+
+    Args:
+        api_key: The vendor's key; a stand-in takes anything.
+        base_url: "" means the vendor's own.
+    """
+    sdk = await asyncio.to_thread(importlib.import_module, "anthropic")
+    client = sdk.AsyncAnthropic(
+        # Both explicit, so that no other variable or file of the SDK's decides where words go.
+        api_key=api_key or "none",
+        base_url=base_url or API_URL,
+        max_retries=0,
+        # A redirect would carry a person's words to whoever it names.
+        http_client=sdk.DefaultAsyncHttpxClient(follow_redirects=False),
+    )
+    await asyncio.to_thread(lambda: client.messages)  # imported at the first use, which would stop the loop
+    return ClaudeModel(sdk, client)
+
+
+class ClaudeModel:
+    """Asks Claude's Messages API.
+
+    Structured output goes through `output_config`: today's models refuse a forced
+    tool, sampling parameters and prefill (cache page, section 7).
+    """
+
+    def __init__(self, sdk: ModuleType, client: Any) -> None:
+        self._sdk = sdk
+        self._client = client
+
+    async def ask(self, question: Question, *, seconds: float) -> bytes:
+        """Return the body of a 200 answer, unread; the SDK would make something of anything.
+
+        Raises:
+            ModelFailed: There is none within `seconds`. The SDK's own timeout is per
+                read, so a body that drips would outlast it; ours is for all of it.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                raw = await self._client.messages.with_raw_response.create(**_arguments(question), timeout=seconds)
+                body: bytes = raw.http_response.content
+                return body
+        except (TimeoutError, self._sdk.APITimeoutError) as error:
+            raise ModelFailed("TIMEOUT", retryable=True, may_cost=_was_sent(error)) from error
+        except self._sdk.APIStatusError as error:
+            status = int(error.status_code)
+            raise ModelFailed(
+                _RETRYABLE.get(status, f"HTTP_{status}"),
+                retryable=status in _RETRYABLE,
+                may_cost=False,
+                retry_after_seconds=_retry_after(error.response.headers.get("retry-after")),
+            ) from error
+        except self._sdk.APIConnectionError as error:
+            raise ModelFailed("CONNECTION_LOST", retryable=True, may_cost=_was_sent(error)) from error
+        except self._sdk.AnthropicError as error:
+            raise ModelFailed("CLIENT_ERROR", retryable=False, may_cost=True) from error
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.close()
+
+
+def _arguments(question: Question) -> dict[str, Any]:
+    output: dict[str, Any] = {}
+    if question.effort:
+        output["effort"] = question.effort
+    if question.schema is not None:
+        output["format"] = {"type": "json_schema", "schema": question.schema}
+    return {
+        "model": question.model,
+        "max_tokens": question.max_tokens,
+        "system": question.system,
+        "messages": [{"role": "user", "content": question.user}],
+        **({"output_config": output} if output else {}),
+    }
+
+
+def _was_sent(error: BaseException) -> bool:
+    return type(error.__cause__).__name__ not in _NEVER_SENT
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Read the header's seconds; a date or nonsense counts as not said."""
+    try:
+        seconds = float(value or "")
+    except ValueError:
+        return None
+    return min(seconds, _MOST_RETRY_AFTER_SECONDS) if math.isfinite(seconds) and seconds >= 0 else None

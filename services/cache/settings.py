@@ -1,0 +1,42 @@
+"""What the cache service can be told from outside."""
+
+from decimal import Decimal
+from typing import Final
+
+from pydantic import AliasChoices, Field, SecretStr
+from pydantic_settings import SettingsConfigDict
+
+from kit.settings import Settings
+
+MICRO: Final = 1_000_000
+
+
+class CacheSettings(Settings):
+    """Settings of the cache service."""
+
+    # Tests give values by name; the key has a second name, the one the vendor's own tools use.
+    model_config = SettingsConfigDict(populate_by_name=True)
+
+    anthropic_api_key: SecretStr = Field(
+        SecretStr(""),
+        description="Key for Claude; ANTHROPIC_API_KEY is read too. Empty, with no base URL: no model.",
+        validation_alias=AliasChoices("PORCHLIGHT_ANTHROPIC_API_KEY", "ANTHROPIC_API_KEY"),
+    )
+    anthropic_base_url: str = Field("", description="Where Claude is; empty means the vendor. A stand-in needs no key.")
+    claude_total_seconds: float = Field(12.0, gt=0, le=12, description="All tries of one completion together.")
+    claude_concurrency: int = Field(16, ge=1, le=1_000, description="Requests to Claude at once.")
+    claude_requests_per_minute: int = Field(300, ge=1, le=100_000, description="Requests to Claude in any minute.")
+    claude_daily_usd: Decimal = Field(
+        Decimal(5), ge=0, le=100_000, decimal_places=6, description="US dollars for Claude in a UTC day, all processes."
+    )
+    l1_bytes: int = Field(64 * 1024 * 1024, ge=0, le=2**32, description="Memory of the process for answers.")
+
+    @property
+    def daily_microusd(self) -> int:
+        """The daily limit in millionths of a US dollar."""
+        return int(self.claude_daily_usd * MICRO)
+
+    @property
+    def has_model(self) -> bool:
+        """Whether there is anything to ask."""
+        return bool(self.anthropic_api_key.get_secret_value() or self.anthropic_base_url)

@@ -1,0 +1,1 @@
+"""The gateway: CRM webhooks in, turns to the bots, texts out."""

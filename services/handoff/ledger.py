@@ -1,0 +1,134 @@
+"""The arbiter's store: what it must be able to do, whoever implements it."""
+
+import enum
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol, TypeAlias
+
+from services.handoff.values import Fact, Handoff, Snapshot, State
+
+Position: TypeAlias = tuple[datetime, str]
+"""Where a page of handoffs ended: decide time and handoff id."""
+
+
+class Recorded(enum.Enum):
+    """What became of a decision that was to be written."""
+
+    RECORDED = "RECORDED"
+    RETRY = "RETRY"
+    """The contact, the policy or the request id is not what was decided on."""
+    STALE = "STALE"
+    """The turn that the handoff would end is over."""
+
+
+class Ended(enum.Enum):
+    """What became of an open handoff that was to be settled."""
+
+    DONE = "DONE"
+    WRONG_STATE = "WRONG_STATE"
+    UNKNOWN = "UNKNOWN"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """One look at the store: everything that a decision needs.
+
+    `earlier` is the decision this request id had before; `snapshot` is None when
+    nobody ever heard of the contact.
+    """
+
+    earlier: Handoff | None
+    snapshot: Snapshot | None
+    policy_version: int
+    policy_body: object
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """A decision to write, with what it was decided on and what it brings along."""
+
+    handoff: Handoff
+    expected_version: int
+    turn_no: int
+    facts: Sequence[Fact]
+    capsule: bytes = field(repr=False)
+    offer_seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """An approved handoff whose target is to be asked now."""
+
+    handoff: Handoff
+    capsule: bytes = field(repr=False)
+    attempt: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settled:
+    """How an attempt to settle a handoff ended, and the state that stands now."""
+
+    ended: Ended
+    state: State | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Owner:
+    """Who has a contact."""
+
+    name: str
+    epoch: int
+    pending_handoff_id: str | None
+
+
+class Ledger(Protocol):
+    """Holds contacts' owners and every decision. Its clock is the one that counts.
+
+    Each method is one transaction. All raise StoreUnavailable when the store is gone;
+    what a method was about to write may then have been written.
+    """
+
+    async def read(
+        self,
+        *,
+        tenant_id: str,
+        contact_id: str,
+        request_id: str,
+        target_bot: str,
+        override_message_id: str,
+    ) -> Reading:
+        """Read everything at one moment. `request_id` is empty for a dry run."""
+
+    async def record(self, entry: Entry) -> Recorded:
+        """Write a decision if the world is still the one that was decided on.
+
+        An approval also stores the facts, ends the turn, makes the target the owner
+        at the next epoch, and leaves the waiting messages in the lane.
+        """
+
+    async def claim_offers(self, *, limit: int, lease_seconds: float) -> list[Offer]:
+        """Take offers that are due; nobody else gets them for `lease_seconds`."""
+
+    async def postpone_offer(self, handoff_id: str, *, seconds: float) -> None:
+        """Let an offer be due again after `seconds`."""
+
+    async def expire_offers(self, *, limit: int) -> list[str]:
+        """Give back what nobody took in time, and return those handoffs' ids."""
+
+    async def redeem(self, handoff_id: str, *, epoch: int) -> Settled:
+        """Accept: once, at this epoch, before the offer ends."""
+
+    async def decline(self, handoff_id: str, *, reason: str) -> Settled:
+        """Give the contact back to the source at the next epoch."""
+
+    async def get(self, handoff_id: str) -> Handoff | None:
+        """Return a handoff, or None when there is none of that id."""
+
+    async def page(
+        self, tenant_id: str, contact_id: str, *, limit: int, before: Position | None
+    ) -> list[Handoff]:
+        """Return handoffs older than `before`, refused ones too, newest first."""
+
+    async def owner(self, tenant_id: str, contact_id: str) -> Owner | None:
+        """Return who has the contact, or None when nobody ever heard of it."""

@@ -1,0 +1,327 @@
+"""The ledger in memory, for tests and try-outs: the same promises, one process, nothing kept."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final, TypeAlias
+
+from kit.clock import Clock
+from services.handoff.ledger import (
+    Ended,
+    Entry,
+    Offer,
+    Owner,
+    Position,
+    Reading,
+    Recorded,
+    Settled,
+)
+from services.handoff.values import (
+    GIVEN_BACK,
+    Fact,
+    Handoff,
+    OverrideMessage,
+    PastHandoff,
+    Snapshot,
+    State,
+)
+
+_OPEN: Final = frozenset({State.PENDING, State.OFFERED})
+_KEPT: Final = timedelta(hours=24, minutes=1)
+
+Key: TypeAlias = tuple[str, str]
+"""Tenant and contact."""
+
+
+@dataclass(kw_only=True)
+class _Contact:
+    owner: str
+    epoch: int = 1
+    version: int = 1
+    pending_handoff_id: str | None = None
+    opted_out: bool = False
+    dnd: bool = False
+    turn_no: int = 0
+    turn_open: bool = False
+    waiting: list[str] = field(default_factory=list)
+    messages: dict[str, tuple[str, datetime]] = field(default_factory=dict)
+    facts: dict[str, Fact] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True)
+class _Row:
+    handoff: Handoff
+    capsule: bytes
+    expire_time: datetime
+    lease_time: datetime | None = None
+    attempts: int = 0
+
+
+class MemoryLedger:
+    """A Ledger without a store. No method awaits anything, so each is atomic.
+
+    `put_contact`, `put_message` and `claim_turn` do what the gateway does in Postgres.
+    """
+
+    def __init__(self, clock: Clock, *, policy_body: Mapping[str, object]) -> None:
+        self._clock = clock
+        self._policy_body = policy_body
+        self._contacts: dict[Key, _Contact] = {}
+        self._rows: dict[str, _Row] = {}
+
+    def put_contact(
+        self, tenant_id: str, contact_id: str, *, owner: str, opted_out: bool = False
+    ) -> None:
+        """Make a contact known."""
+        self._contacts[(tenant_id, contact_id)] = _Contact(
+            owner=owner, opted_out=opted_out
+        )
+
+    def put_message(self, tenant_id: str, contact_id: str, text: str) -> str:
+        """Store a message that waits for an answer, and return its id."""
+        contact = self._contacts[(tenant_id, contact_id)]
+        message_id = (
+            f"m_{sum(len(each.messages) for each in self._contacts.values()) + 1}"
+        )
+        contact.messages[message_id] = (text, self._clock())
+        contact.waiting.append(message_id)
+        return message_id
+
+    def claim_turn(self, tenant_id: str, contact_id: str) -> int:
+        """Begin a turn and return its number."""
+        contact = self._contacts[(tenant_id, contact_id)]
+        contact.turn_no += 1
+        contact.turn_open = True
+        return contact.turn_no
+
+    async def read(
+        self,
+        *,
+        tenant_id: str,
+        contact_id: str,
+        request_id: str,
+        target_bot: str,
+        override_message_id: str,
+    ) -> Reading:
+        contact = self._contacts.get((tenant_id, contact_id))
+        return Reading(
+            earlier=self._earlier(tenant_id, request_id),
+            snapshot=self._snapshot(
+                tenant_id, contact_id, contact, target_bot, override_message_id
+            )
+            if contact
+            else None,
+            policy_version=1,
+            policy_body=self._policy_body,
+        )
+
+    async def record(self, entry: Entry) -> Recorded:
+        handoff = entry.handoff
+        contact = self._contacts[(handoff.tenant_id, handoff.contact_id)]
+        if contact.version != entry.expected_version or self._earlier(
+            handoff.tenant_id, handoff.request_id
+        ):
+            return Recorded.RETRY
+        if entry.turn_no and not (
+            contact.turn_open and contact.turn_no == entry.turn_no
+        ):
+            return Recorded.STALE
+        self._rows[handoff.handoff_id] = _Row(
+            handoff=handoff,
+            capsule=entry.capsule,
+            expire_time=handoff.decide_time + timedelta(seconds=entry.offer_seconds),
+        )
+        if handoff.state is State.PENDING:
+            for fact in entry.facts:
+                contact.facts[fact.name] = replace(
+                    fact, bot=handoff.source_bot, learn_time=self._clock()
+                )
+            self._change_owner(contact, handoff.target_bot, pending=handoff.handoff_id)
+        return Recorded.RECORDED
+
+    async def claim_offers(self, *, limit: int, lease_seconds: float) -> list[Offer]:
+        now = self._clock()
+        due = [
+            row
+            for row in self._rows.values()
+            if row.handoff.state in _OPEN
+            and row.expire_time > now
+            and (row.lease_time is None or row.lease_time <= now)
+        ]
+        for row in due[:limit]:
+            row.handoff = replace(row.handoff, state=State.OFFERED)
+            row.lease_time = now + timedelta(seconds=lease_seconds)
+            row.attempts += 1
+        return [
+            Offer(handoff=row.handoff, capsule=row.capsule, attempt=row.attempts)
+            for row in due[:limit]
+        ]
+
+    async def postpone_offer(self, handoff_id: str, *, seconds: float) -> None:
+        row = self._rows.get(handoff_id)
+        if row and row.handoff.state is State.OFFERED:
+            row.lease_time = self._clock() + timedelta(seconds=seconds)
+
+    async def expire_offers(self, *, limit: int) -> list[str]:
+        late = [
+            handoff_id
+            for handoff_id, row in self._rows.items()
+            if row.handoff.state in _OPEN and row.expire_time <= self._clock()
+        ]
+        for handoff_id in late[:limit]:
+            self._give_back(handoff_id, State.EXPIRED)
+        return late[:limit]
+
+    async def redeem(self, handoff_id: str, *, epoch: int) -> Settled:
+        row = self._rows.get(handoff_id)
+        if row is None:
+            return Settled(ended=Ended.UNKNOWN, state=None)
+        contact = self._contact(row.handoff)
+        current = (
+            row.handoff.epoch == contact.epoch == epoch
+            and contact.pending_handoff_id == handoff_id
+        )
+        if (
+            row.handoff.state not in _OPEN
+            or row.expire_time <= self._clock()
+            or not current
+        ):
+            return Settled(ended=Ended.WRONG_STATE, state=row.handoff.state)
+        row.handoff = replace(row.handoff, state=State.ACCEPTED)
+        contact.pending_handoff_id = None
+        contact.version += 1
+        return Settled(ended=Ended.DONE, state=State.ACCEPTED)
+
+    async def decline(self, handoff_id: str, *, reason: str) -> Settled:
+        return self._give_back(handoff_id, State.DECLINED)
+
+    async def get(self, handoff_id: str) -> Handoff | None:
+        row = self._rows.get(handoff_id)
+        return row.handoff if row else None
+
+    async def page(
+        self, tenant_id: str, contact_id: str, *, limit: int, before: Position | None
+    ) -> list[Handoff]:
+        found = [
+            row.handoff
+            for row in self._rows.values()
+            if (row.handoff.tenant_id, row.handoff.contact_id)
+            == (tenant_id, contact_id)
+            and (before is None or _position(row.handoff) < before)
+        ]
+        return sorted(found, key=_position, reverse=True)[:limit]
+
+    async def owner(self, tenant_id: str, contact_id: str) -> Owner | None:
+        contact = self._contacts.get((tenant_id, contact_id))
+        if contact is None:
+            return None
+        return Owner(
+            name=contact.owner,
+            epoch=contact.epoch,
+            pending_handoff_id=contact.pending_handoff_id,
+        )
+
+    def _snapshot(
+        self,
+        tenant_id: str,
+        contact_id: str,
+        contact: _Contact,
+        target_bot: str,
+        override_message_id: str,
+    ) -> Snapshot:
+        now = self._clock()
+        text, receive_time = contact.messages.get(override_message_id, ("", now))
+        rows = [
+            row.handoff
+            for row in self._rows.values()
+            if (row.handoff.tenant_id, row.handoff.contact_id)
+            == (tenant_id, contact_id)
+            and row.handoff.state is not State.DENIED
+        ]
+        return Snapshot(
+            now=now,
+            owner=contact.owner,
+            epoch=contact.epoch,
+            version=contact.version,
+            turn_no=contact.turn_no,
+            turn_open=contact.turn_open,
+            pending_handoff_id=contact.pending_handoff_id,
+            opted_out=contact.opted_out,
+            dnd=contact.dnd,
+            history=tuple(
+                _past(row)
+                for row in sorted(rows, key=_position)
+                if _matters(row, now, contact.waiting)
+            ),
+            waiting_message_ids=tuple(contact.waiting),
+            override=OverrideMessage(
+                message_id=override_message_id,
+                text=text,
+                receive_time=receive_time,
+                used=any(
+                    row.override_message_id == override_message_id for row in rows
+                ),
+            )
+            if override_message_id in contact.messages
+            else None,
+            facts=tuple(
+                fact
+                for fact in contact.facts.values()
+                if fact.private_to in (None, target_bot)
+            ),
+        )
+
+    def _earlier(self, tenant_id: str, request_id: str) -> Handoff | None:
+        return next(
+            (
+                row.handoff
+                for row in self._rows.values()
+                if (row.handoff.tenant_id, row.handoff.request_id)
+                == (tenant_id, request_id)
+            ),
+            None,
+        )
+
+    def _give_back(self, handoff_id: str, state: State) -> Settled:
+        row = self._rows.get(handoff_id)
+        if row is None:
+            return Settled(ended=Ended.UNKNOWN, state=None)
+        contact = self._contact(row.handoff)
+        if row.handoff.state not in _OPEN or contact.pending_handoff_id != handoff_id:
+            return Settled(ended=Ended.WRONG_STATE, state=row.handoff.state)
+        row.handoff = replace(row.handoff, state=state)
+        self._change_owner(contact, row.handoff.source_bot, pending=None)
+        return Settled(ended=Ended.DONE, state=state)
+
+    def _contact(self, handoff: Handoff) -> _Contact:
+        return self._contacts[(handoff.tenant_id, handoff.contact_id)]
+
+    def _change_owner(
+        self, contact: _Contact, owner: str, *, pending: str | None
+    ) -> None:
+        contact.owner = owner
+        contact.epoch += 1
+        contact.version += 1
+        contact.turn_open = False
+        contact.pending_handoff_id = pending
+
+
+def _position(handoff: Handoff) -> Position:
+    return (handoff.decide_time, handoff.handoff_id)
+
+
+def _matters(handoff: Handoff, now: datetime, waiting: list[str]) -> bool:
+    barred = handoff.state in GIVEN_BACK and not set(waiting).isdisjoint(
+        handoff.message_ids
+    )
+    return barred or now - handoff.decide_time < _KEPT
+
+
+def _past(handoff: Handoff) -> PastHandoff:
+    return PastHandoff(
+        source_bot=handoff.source_bot,
+        target_bot=handoff.target_bot,
+        state=handoff.state,
+        decide_time=handoff.decide_time,
+        message_ids=handoff.message_ids,
+    )

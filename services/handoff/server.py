@@ -1,0 +1,159 @@
+"""HandoffService over gRPC, and the process around it."""
+
+import functools
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from typing import Any, Final
+
+from porchlight.handoff.v1 import handoff_service_pb2 as pb
+from porchlight.handoff.v1 import handoff_service_pb2_grpc as pb_grpc
+
+from kit import checks, tickets
+from kit.clock import utc_now
+from kit.errors import ContactNotFound, HandoffNotFound
+from kit.pg.pool import open_pool, ping
+from kit.process import Served
+from kit.rpc import tls
+from kit.rpc.client import open_channel
+from kit.rpc.context import caller
+from kit.tokens import read_token
+from services.handoff import wire
+from services.handoff.arbiter import Arbiter
+from services.handoff.ledger import Ledger
+from services.handoff.ledger_pg import PostgresLedger
+from services.handoff.routing import Router
+from services.handoff.settings import HandoffSettings
+
+FULL_NAME: Final = "porchlight.handoff.v1.HandoffService"
+
+
+class HandoffServicer(pb_grpc.HandoffServiceServicer):
+    """Translates; the arbiter and the ledger do the work."""
+
+    def __init__(self, arbiter: Arbiter, ledger: Ledger) -> None:
+        self._arbiter = arbiter
+        self._ledger = ledger
+
+    async def EvaluateHandoff(
+        self, request: pb.EvaluateHandoffRequest, context: Any
+    ) -> pb.EvaluateHandoffResponse:
+        decision = await self._arbiter.evaluate(
+            wire.proposal(request.proposal, caller=caller())
+        )
+        return wire.evaluate_response(decision)
+
+    async def RequestHandoff(
+        self, request: pb.RequestHandoffRequest, context: Any
+    ) -> pb.RequestHandoffResponse:
+        asked = wire.proposal(request.proposal, caller=caller())
+        request_id = checks.identifier("request_id", request.request_id)
+        handoff, replayed = await self._arbiter.request(asked, request_id=request_id)
+        return wire.request_response(handoff, replayed=replayed)
+
+    async def AcceptHandoff(
+        self, request: pb.AcceptHandoffRequest, context: Any
+    ) -> pb.AcceptHandoffResponse:
+        handoff = await self._arbiter.accept(request.ticket, caller=caller())
+        return pb.AcceptHandoffResponse(handoff=wire.handoff(handoff))
+
+    async def DeclineHandoff(
+        self, request: pb.DeclineHandoffRequest, context: Any
+    ) -> pb.DeclineHandoffResponse:
+        reason = checks.text("reason", request.reason, longest=200, shortest=1)
+        handoff = await self._arbiter.decline(
+            request.ticket, reason=reason, caller=caller()
+        )
+        return pb.DeclineHandoffResponse(handoff=wire.handoff(handoff))
+
+    async def GetOwner(
+        self, request: pb.GetOwnerRequest, context: Any
+    ) -> pb.GetOwnerResponse:
+        tenant_id = checks.identifier("tenant_id", request.tenant_id)
+        contact_id = checks.identifier("contact_id", request.contact_id)
+        owner = await self._ledger.owner(tenant_id, contact_id)
+        if owner is None:
+            raise ContactNotFound(
+                f"there is no contact {contact_id}", contact_id=contact_id
+            )
+        return wire.owner_response(owner)
+
+    async def GetHandoff(
+        self, request: pb.GetHandoffRequest, context: Any
+    ) -> pb.GetHandoffResponse:
+        handoff_id = checks.identifier("handoff_id", request.handoff_id)
+        handoff = await self._ledger.get(handoff_id)
+        if handoff is None:
+            raise HandoffNotFound(
+                f"there is no handoff {handoff_id}", handoff_id=handoff_id
+            )
+        return pb.GetHandoffResponse(handoff=wire.handoff(handoff))
+
+    async def ListHandoffs(
+        self, request: pb.ListHandoffsRequest, context: Any
+    ) -> pb.ListHandoffsResponse:
+        tenant_id = checks.identifier("tenant_id", request.tenant_id)
+        contact_id = checks.identifier("contact_id", request.contact_id)
+        size = checks.page_size(request.page_size, default=20, most=100)
+        before = wire.position(request.page_token)
+        # One more than asked for says whether there is another page.
+        found = await self._ledger.page(
+            tenant_id, contact_id, limit=size + 1, before=before
+        )
+        shown = found[:size]
+        return pb.ListHandoffsResponse(
+            handoffs=[wire.handoff(each) for each in shown],
+            next_page_token=wire.page_token(shown[-1]) if len(found) > size else "",
+        )
+
+
+async def build(settings: HandoffSettings, stack: AsyncExitStack) -> Served:
+    """Put the arbiter together."""
+    pool = await open_pool(settings.database_url.get_secret_value(), name="handoff")
+    stack.push_async_callback(pool.close)
+    ledger = PostgresLedger(pool)
+    key = tickets.read_signing_key(
+        settings.ticket_key_file, key_id=settings.ticket_key_id
+    )
+    older = (
+        tickets.read_public_keys(settings.ticket_public_keys_file)
+        if settings.ticket_public_keys_file
+        else {}
+    )
+    token = read_token(settings.token_file)
+    channels = {}
+    for bot, target in settings.bot_targets.items():
+        channel = open_channel(
+            target,
+            token=token,
+            service=bot,
+            credentials=tls.channel_credentials(settings),
+        )
+        channels[bot] = await stack.enter_async_context(channel)
+    router = Router(
+        ledger,
+        channels,
+        key=key,
+        clock=utc_now,
+        offer_life=timedelta(seconds=settings.offer_seconds),
+        call_seconds=settings.offer_call_seconds,
+        sweep_seconds=settings.sweep_seconds,
+    )
+    arbiter = Arbiter(
+        ledger,
+        reachable=router.reachable,
+        approved=router.kick,
+        keys={**older, **key.public},
+        clock=utc_now,
+        offer_life=timedelta(seconds=settings.offer_seconds),
+    )
+    return Served(
+        servicers=[
+            (
+                pb_grpc.add_HandoffServiceServicer_to_server,
+                HandoffServicer(arbiter, ledger),
+                FULL_NAME,
+            )
+        ],
+        checks={"postgres": functools.partial(ping, pool)},
+        workers=[router.work],
+    )

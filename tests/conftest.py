@@ -1,0 +1,74 @@
+"""Fixtures every test may use, and the rule that a skipped promise is a broken one."""
+
+import os
+import tempfile
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+from tests.support.stores import (
+    Cluster,
+    Database,
+    create_database,
+    drop_database,
+    running_cluster,
+    running_valkey,
+)
+
+NEVER_SKIPPED = {"postgres", "database", "valkey", "valkey_server"}
+
+
+@pytest.fixture(scope="session")
+def store_dir() -> Iterator[Path]:
+    """State directory of this run's stores; not pytest's own, which "nobody" could not enter."""
+    with tempfile.TemporaryDirectory(prefix="porchlight-test-") as path:
+        yield Path(path)
+
+
+@pytest.fixture
+def state_dir() -> Iterator[Path]:
+    """An empty state directory that an embedded store may use, whoever it runs as."""
+    with tempfile.TemporaryDirectory(prefix="porchlight-test-") as path:
+        yield Path(path)
+
+
+@pytest.fixture(scope="session")
+def postgres(store_dir: Path) -> Iterator[Cluster]:
+    """One Postgres for the run: embedded, or the server of PORCHLIGHT_TEST_DATABASE_URL."""
+    with running_cluster(store_dir, given_url=os.environ.get("PORCHLIGHT_TEST_DATABASE_URL", "")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+async def database(postgres: Cluster) -> AsyncIterator[Database]:
+    """A fresh migrated database: `.admin_url` for the owner, `.url("gateway")` for a service's role."""
+    made = await create_database(postgres)
+    yield made
+    await drop_database(made)
+
+
+@pytest.fixture(scope="session")
+def valkey_server(store_dir: Path) -> Iterator[str]:
+    """One Valkey for the run: embedded, or the server of PORCHLIGHT_TEST_REDIS_URL."""
+    with running_valkey(store_dir, given_url=os.environ.get("PORCHLIGHT_TEST_REDIS_URL", "")) as url:
+        yield url
+
+
+@pytest.fixture
+async def valkey(valkey_server: str) -> str:
+    """URL of an empty Valkey."""
+    async with Redis.from_url(valkey_server) as client:
+        await client.flushall()
+    return valkey_server
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    """Turn a skip of what must not be skipped into a failure."""
+    report = yield
+    guarded = NEVER_SKIPPED & set(getattr(item, "fixturenames", ())) or "flow" in item.path.parts
+    if report.skipped and guarded and not hasattr(report, "wasxfail") and not item.get_closest_marker("outside"):
+        report.outcome, report.longrepr = "failed", f"skipped, but never may be: {report.longrepr[2]}"
+    return report
