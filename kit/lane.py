@@ -189,6 +189,8 @@ class Delivery:
     """Why it may no longer be sent; set only together with `needs_read_back`."""
     create_time: datetime
     first_attempt_time: datetime
+    claim_time: datetime
+    """By the database's clock, as the two above: only their distance means anything to another clock."""
     known_crm_message_ids: frozenset[str]
     """Ids that already belong to other texts of this contact."""
 
@@ -221,8 +223,11 @@ class Lane(Protocol):
         """Claim up to `limit` ready lanes; the waiting messages of each become one turn."""
         ...
 
-    async def release(self, turn: Turn, *, cause: str, wait: timedelta) -> bool:
-        """Give a turn back unfinished. False when the claim was no longer current."""
+    async def release(self, turn: Turn, *, cause: str, wait: timedelta, refused: bool = False) -> bool:
+        """Give a turn back unfinished. False when the claim was no longer current.
+
+        `refused` counts an attempt: the bot would not even open the turn, and never will.
+        """
         ...
 
     async def open_turn(self, bot: str, tenant_id: str, contact_id: str, *, epoch: int, turn_no: int) -> OpenedTurn:

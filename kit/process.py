@@ -10,7 +10,6 @@ from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from typing import Final, TypeVar
 
-import grpc
 from grpc_health.v1 import health
 
 from kit import log, metrics
@@ -66,14 +65,14 @@ async def run(name: str, settings: Settings, build: Callable[[AsyncExitStack], A
         if settings.metrics_listen:
             stack.callback(_bound(metrics.serve, settings.metrics_listen))
         served = await build(stack)
-        server, checker = rpc_server.make_server(name, settings, served.servicers)
-        address = _bound(functools.partial(rpc_server.bind, server), settings)
-        stack.push_async_callback(server.stop, 0)
-        readiness = _Readiness(checker, served)
+        rpc = rpc_server.make_server(name, settings, served.servicers)
+        address = _bound(functools.partial(rpc_server.bind, rpc.server), settings)
+        stack.push_async_callback(rpc.server.stop, 0)
+        readiness = _Readiness(rpc.health, served)
         await readiness.ask()
-        await server.start()
+        await rpc.server.start()
         logger.info("process.ready", address=address, pid=os.getpid())
-        await _serve(server, served, readiness, stopping, drain_seconds=settings.drain_seconds)
+        await _serve(rpc, served, readiness, stopping, drain_seconds=settings.drain_seconds)
     logger.info("process.stopped")
 
 
@@ -85,7 +84,8 @@ def main(
     """Be the process: `main("lead", build, LeadSettings)`.
 
     Exits with 0 after SIGTERM or SIGINT, 1 when something failed, 2 when the
-    settings are not acceptable.
+    settings are not acceptable. Prints nothing but log lines; whoever starts it sets
+    GRPC_VERBOSITY=NONE, since gRPC's core reads that at import and writes to stderr.
     """
     try:
         settings = load(settings_type, os.environ)
@@ -111,22 +111,26 @@ def main(
 
 
 async def _serve(
-    server: grpc.aio.Server, served: Served, readiness: "_Readiness", stopping: asyncio.Event, *, drain_seconds: float
+    rpc: rpc_server.RpcServer,
+    served: Served,
+    readiness: "_Readiness",
+    stopping: asyncio.Event,
+    *,
+    drain_seconds: float,
 ) -> None:
+    """Run workers and server until `stopping`; then calls in flight and workers end side by side."""
+    loop = asyncio.get_running_loop()
     try:
         async with asyncio.TaskGroup() as tasks:
             minder = tasks.create_task(readiness.mind())
             workers = [tasks.create_task(_work(worker, stopping)) for worker in served.workers]
             await stopping.wait()
             logger.info("process.drained")
-            # Channels look elsewhere first; then calls in flight end, while workers
-            # finish what they hold.
             minder.cancel()
-            await readiness.leave()
-            deadline = asyncio.get_running_loop().time() + drain_seconds
-            await server.stop(drain_seconds)
+            deadline = loop.time() + drain_seconds
+            await rpc.drain(drain_seconds)
             if workers:
-                await asyncio.wait(workers, timeout=max(0.0, deadline - asyncio.get_running_loop().time()))
+                await asyncio.wait(workers, timeout=max(0.0, deadline - loop.time()))
             for worker in workers:
                 worker.cancel()
     except* ProcessFailed:
@@ -139,7 +143,7 @@ async def _work(worker: Worker, stopping: asyncio.Event) -> None:
         await worker(stopping)
     # Protects the process from going on without a part of itself: it would look
     # healthy and do nothing. Whoever minds it starts it again.
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:
         logger.error("process.failed", worker=name, **log.describe(error))
         raise ProcessFailed from error
     if not stopping.is_set():
@@ -188,10 +192,6 @@ class _Readiness:
         for name in sorted(self._lost - lost):
             logger.info("dependency.recovered", dependency=name)
         self._lost = lost
-
-    async def leave(self) -> None:
-        """Say NOT_SERVING for good."""
-        await self._checker.enter_graceful_shutdown()
 
 
 async def _answers(check: Check) -> bool:

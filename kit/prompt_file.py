@@ -110,7 +110,7 @@ def parse(text: str) -> PromptFile:
             parts.append([])
         else:
             parts[-1].append(line)
-    if len(parts) != 4 or any(line.strip() for line in parts[0]):  # noqa: PLR2004 - three lines make four parts
+    if len(parts) != 4 or any(line.strip() for line in parts[0]):
         raise BadPromptFile("a prompt file starts with +++ and has exactly three lines +++")
     try:
         head = tomllib.loads("\n".join(parts[1]))
@@ -155,7 +155,7 @@ def fill(user: str, variables: Mapping[str, str]) -> str:
 
 
 def _check_texts(found: PromptFile) -> None:
-    if not _NAME.fullmatch(found.name) or len(found.name) > 64:  # noqa: PLR2004 - the contract's limit
+    if not _NAME.fullmatch(found.name) or len(found.name) > 64:
         raise BadPromptFile(f"name {found.name!r} is not dotted lower case of 1 to 64 characters")
     if not found.system or not found.user:
         raise BadPromptFile("the system text and the user's turn must both hold something")

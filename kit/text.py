@@ -124,7 +124,9 @@ _NO_MONEY_AFTER: Final = re.compile(
     r"\s?-?\+?\s?(?:bed|br\b|bd\b|bath|ba\b|sq|square|acre|years?|yrs?|months?|weeks?|days?|hours?|minutes?|miles?|am\b|pm\b|%|st\b|nd\b|rd\b|th\b|kids|people)"
 )
 _CONTEXT_END: Final = re.compile(r"[,.](?!\d)|[;:!?\n]|\b(?:and|but|so|with)\b")
-_CAPPED: Final = re.compile(r"(?:under|below|up to|at most|max(?:imum)?(?: of| is)?|no more than|not more than)\s*(?:about |around )?$")
+_CAPPED: Final = re.compile(
+    r"(?:under|below|up to|at most|max(?:imum)?(?: of| is)?|no more than|not more than)\s*(?:about |around )?$"
+)
 _LEAST_PRICE: Final = 10_000
 _THOUSANDS_FROM, _THOUSANDS_TO = 50, 2_000
 
@@ -183,7 +185,7 @@ def _as_price(amount: float, said: str, marked: bool, thousands: bool) -> int | 
     if amount >= _LEAST_PRICE:
         # Five digits and nothing else are a ZIP code, nine and more a telephone number.
         plain = not marked and "," not in said
-        return None if plain and (len(str(int(amount))) == 5 or amount >= 100_000_000) else round(amount)  # noqa: PLR2004
+        return None if plain and (len(str(int(amount))) == 5 or amount >= 100_000_000) else round(amount)
     return round(amount * 1_000) if thousands and _THOUSANDS_FROM <= amount <= _THOUSANDS_TO else None
 
 
@@ -255,7 +257,9 @@ _SPAN: Final = re.compile(
     r"(?P<trail>\s(?:from now|out|or so|max|or less|tops|at most|time))?"
 )
 _PAST: Final = re.compile(r"\s*(?:old|ago|lease|fixed|loan|mortgage|of )")
-_PAST_BEFORE: Final = re.compile(r"\b(?:for|since|past|last|been|lived|owned|had it|every|after)\s+(?:the |about |over |almost )?$")
+_PAST_BEFORE: Final = re.compile(
+    r"\b(?:for|since|past|last|been|lived|owned|had it|every|after)\s+(?:the |about |over |almost )?$"
+)
 _SOON: Final = re.compile(
     r"\ba\.?s\.?a\.?p\b\.?|\bas soon as (?:possible|i can|we can)|\bright away|\bimmediately|\burgent(?:ly)?\b|\bright now\b|\bas fast as possible|\bquickly\b|\bthis (?:week|month)\b"
     r"|\b(?:buy|sell|move|looking|ready|start|list|homes?)(?: \w+){0,2} now\b(?! that)|\bcuanto antes"
@@ -274,7 +278,9 @@ _BY_MONTH: Final = re.compile(
     r"\b(?:by|in|before|until|around|this|next|early|late|mid|end of|beginning of)[\s-](?:the )?(?:end of |early |late |mid[\s-]?)?"
     rf"(?P<name>{'|'.join(_MONTHS)}|{'|'.join(_SEASONS)})\b"
 )
-_YEAR: Final = re.compile(r"\b(?:(?P<next>(?:early |late |mid )?next year)|(?:by |before )?(?:the )?(?:end of (?:the |this )?year|this year|holidays))\b")
+_YEAR: Final = re.compile(
+    r"\b(?:(?P<next>(?:early |late |mid )?next year)|(?:by |before )?(?:the )?(?:end of (?:the |this )?year|this year|holidays))\b"
+)
 _BARE_WORDS: Final = 5
 
 

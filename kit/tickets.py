@@ -95,9 +95,7 @@ def sign(
     payload.issue_time.FromDatetime(now)
     payload.expire_time.FromDatetime(now + life)
     data = payload.SerializeToString(deterministic=True)
-    return bot_pb.Ticket(
-        payload=data, signature=key.private.sign(data), key_id=key.key_id
-    )
+    return bot_pb.Ticket(payload=data, signature=key.private.sign(data), key_id=key.key_id)
 
 
 def verify(
@@ -168,9 +166,7 @@ def read_public_keys(path: Path) -> dict[str, Ed25519PublicKey]:
         ValueError: The file is none of that.
     """
     entries = json.loads(path.read_text(encoding="utf-8"))
-    if not isinstance(entries, dict) or not all(
-        isinstance(each, str) for each in entries.values()
-    ):
+    if not isinstance(entries, dict) or not all(isinstance(each, str) for each in entries.values()):
         raise ValueError(f"{path} is no JSON object of key id to base64")
     return {
         key_id: Ed25519PublicKey.from_public_bytes(base64.b64decode(raw, validate=True))
@@ -187,9 +183,7 @@ def public_json(keys: PublicKeys) -> str:
     """Return what `read_public_keys` reads."""
     return json.dumps(
         {
-            key_id: base64.b64encode(
-                key.public_bytes(Encoding.Raw, PublicFormat.Raw)
-            ).decode()
+            key_id: base64.b64encode(key.public_bytes(Encoding.Raw, PublicFormat.Raw)).decode()
             for key_id, key in keys.items()
         },
         indent=2,

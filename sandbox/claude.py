@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import math
@@ -99,9 +100,10 @@ class Claude:
 
     async def _wait(self, fault: Fault | None, request: Request) -> None:
         if fault and fault.kind == "hang":
-            ends = time.monotonic() + (fault.value or 600.0)
-            while time.monotonic() < ends and not await request.is_disconnected():
-                await asyncio.sleep(0.05)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(fault.value or 600.0):
+                    while (await request.receive())["type"] != "http.disconnect":
+                        pass
         elif self.latency_ms > 0:
             await asyncio.sleep(self.latency_ms / 1000 * math.exp(self.faults.gauss(self.latency_sigma)))
 

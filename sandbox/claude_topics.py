@@ -248,7 +248,7 @@ TOPICS: tuple[tuple[str, str, Reader], ...] = (
 def topic_of(name: str, description: str = "") -> tuple[str, Reader] | None:
     """Find what a property asks for: first by its name, then by the first sentence of its description."""
     plain = re.sub(r"([a-z])([A-Z])", r"\1_\2", name).lower()
-    for wanted in (plain, description.split(". ")[0].lower()):
+    for wanted in (plain, description.split(". ", maxsplit=1)[0].lower()):
         for topic, pattern, reader in TOPICS:
             if wanted and re.search(pattern, wanted):
                 return topic, reader

@@ -33,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run[given.command](given)
     except ValueError as error:  # settings that are unknown or not acceptable
         return _refuse(str(error))
+    except BrokenPipeError:  # whoever read our output has seen enough, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _refuse(message: str) -> int:
@@ -106,15 +109,14 @@ def _doctor(_: argparse.Namespace) -> int:
             missing += 1
             sys.stdout.write(f"{name}: none. {failure}\n")
     for stand_in in STAND_INS:
-        state = "off" if os.environ.get(stand_in.stand_in_for or "") else "on"
-        sys.stdout.write(f"{stand_in.name} stand-in: {state}; {stand_in.stand_in_for} decides\n")
+        state = "off" if any(map(os.environ.get, stand_in.stand_in_for)) else "on"
+        sys.stdout.write(f"{stand_in.name} stand-in: {state}; {' or '.join(stand_in.stand_in_for)} turns it off\n")
     return 1 if missing else 0
 
 
 def _lanes(given: argparse.Namespace) -> int:
-    from sandbox.lanes import rows
-
     from kit.errors import PorchlightError
+    from sandbox.lanes import rows
 
     target = os.environ.get("PORCHLIGHT_GATEWAY_TARGET", "127.0.0.1:50056")
     try:

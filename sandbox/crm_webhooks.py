@@ -75,7 +75,10 @@ class Webhooks:
         await self._client.aclose()
 
     def resume(self) -> None:
-        """Send what was pending when the process stopped."""
+        """Send what was pending when the process stopped, and what a kill kept from being announced at all."""
+        for message in list(self._crm.messages.values()):
+            if self._crm.webhook_of(message.id) is None:
+                self._stored(message_event(message, with_message_id=self._with_message_id), message.id)
         for webhook in list(self._crm.webhooks.values()):
             if webhook.state == "pending":
                 self._start(self._deliver(webhook))

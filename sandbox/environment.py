@@ -1,19 +1,23 @@
 """What `up` tells each process: only the names it knows, and only the secrets it needs."""
 
 import importlib
-import importlib.util
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import Field, SecretStr, create_model
-from pydantic_settings import BaseSettings
 
 from kit.settings import PREFIX, Settings, load, unknown_names
 from kit.settings import names as names_of
 from sandbox.child import free_port
 from sandbox.keys import TICKET_KEY_ID, token_path
 from sandbox.table import BOTS, CACHE, CLAUDE, CRM, GATEWAY, HANDOFF, PROCESSES, Process
+
+# One address cannot be everybody's, and the owner's URLs are not for the services.
+LAUNCHER_DECIDES = frozenset(
+    PREFIX + name
+    for name in ("CLAUDE_LISTEN", "CRM_LISTEN", "DATABASE_URL", "HTTP_LISTEN", "LISTEN", "METRICS_LISTEN", "REDIS_URL")
+)
 
 
 class _Own(Settings):
@@ -49,23 +53,10 @@ def load_settings(environ: Mapping[str, str], processes: Sequence[Process] = PRO
 
 
 def known_names(process: Process) -> frozenset[str]:
-    """Return the PORCHLIGHT_ names a process reads: those of `<module>.settings` or `<module>_settings`."""
-    for name in (f"{process.module}.settings", f"{process.module}_settings"):
-        try:
-            found = importlib.util.find_spec(name)
-        except ModuleNotFoundError:  # the module is no package, so it has no part called settings
-            continue
-        if found is None:
-            continue
-        inside = vars(importlib.import_module(name)).values()
-        types = [each for each in inside if isinstance(each, type) and issubclass(each, BaseSettings)]
-        return frozenset[str]().union(*(_names(each) for each in types))
-    return names_of(Settings)
-
-
-def _names(settings_type: type[BaseSettings]) -> frozenset[str]:
-    prefix = settings_type.model_config.get("env_prefix") or PREFIX
-    return frozenset((prefix + name).upper() for name in settings_type.model_fields)
+    """Return the PORCHLIGHT_ names that a process reads: those of the settings classes in its module for them."""
+    inside = vars(importlib.import_module(process.settings)).values()
+    types = [each for each in inside if isinstance(each, type) and issubclass(each, Settings)]
+    return frozenset[str]().union(*(names_of(each) for each in types))
 
 
 def choose_ports(settings: Settings, processes: Sequence[Process]) -> dict[str, int]:
@@ -107,15 +98,15 @@ def for_process(process: Process, plan: Plan, *, database_url: str, redis_url: s
     """
     known = known_names(process)
     env = {name: value for name, value in plan.environ.items() if not name.startswith((PREFIX, "ANTHROPIC_", "PG"))}
-    env |= {name: value for name, value in plan.environ.items() if name in known or name.startswith("PORCHLIGHT_TEST_")}
-    env.pop("PORCHLIGHT_METRICS_LISTEN", None)  # one address cannot be everybody's
-    offered = _shared(plan) | _own(process, plan, database_url=database_url, redis_url=redis_url)
-    env |= {PREFIX + name: value for name, value in offered.items() if PREFIX + name in known}
-    if process is CACHE:
+    env |= {
+        name: value
+        for name, value in plan.environ.items()
+        if (name in known and name not in LAUNCHER_DECIDES) or name.startswith("PORCHLIGHT_TEST_")
+    }
+    if process is CACHE and not plan.runs(CLAUDE):
         env |= {name: value for name, value in plan.environ.items() if name.startswith("ANTHROPIC_")}
-        if plan.runs(CLAUDE):
-            env |= {"ANTHROPIC_BASE_URL": f"http://{plan.target(CLAUDE)}", "ANTHROPIC_API_KEY": "stand-in"}
-    return env
+    offered = _shared(plan) | _own(process, plan, database_url=database_url, redis_url=redis_url)
+    return env | {PREFIX + name: value for name, value in offered.items() if PREFIX + name in known}
 
 
 def _shared(plan: Plan) -> dict[str, str]:
@@ -154,6 +145,10 @@ def _own(process: Process, plan: Plan, *, database_url: str, redis_url: str) -> 
             "WEBHOOK_URL": f"http://127.0.0.1:{plan.ports.get('gateway_http_port', 8080)}",
             "WEBHOOK_PUBLIC_KEY_FILE": str(state / "webhook.pub"),
         }
+    if process is GATEWAY and plan.runs(CRM) and "PORCHLIGHT_DELIVERY" not in plan.environ:
+        own["DELIVERY"] = "live"  # nobody is at the other end but the stand-in
+    if process is CACHE and plan.runs(CLAUDE):
+        own |= {"ANTHROPIC_BASE_URL": f"http://{plan.target(CLAUDE)}", "ANTHROPIC_API_KEY": "stand-in"}
     if process is CRM:
         own["WEBHOOK_KEY_FILE"] = str(state / "webhook.key")
     return own

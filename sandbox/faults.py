@@ -36,7 +36,7 @@ class Faults:
 
     def reset(self, *, seed: int) -> None:
         """Forget every plan and start the random numbers anew."""
-        self._random = Random(seed)
+        self._random = Random(seed)  # noqa: S311 - faults are to be repeatable, not secret
         self._plans: list[Fault] = []
 
     def plan(self, faults: Iterable[Fault]) -> None:

@@ -15,9 +15,7 @@ TICKET_KEY_ID = "k1"
 
 def make_all(state_dir: Path, callers: Iterable[str]) -> None:
     """Make every secret that is missing; what is there stays, so a restart changes nobody's token."""
-    write_callers(
-        state_dir / "callers.json", {name: digest(secret(token_path(state_dir, name))) for name in callers}
-    )
+    write_callers(state_dir / "callers.json", {name: digest(secret(token_path(state_dir, name))) for name in callers})
     # Not callers of ours: what the CRM stand-in asks of the gateway, and its unsigned workflow webhook.
     secret(token_path(state_dir, "crm"))
     secret(state_dir / "workflow.secret")

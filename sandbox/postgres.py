@@ -12,7 +12,17 @@ from typing import IO
 
 from sandbox import roles_pg
 from sandbox.child import Child, StartFailed, end_orphan, free_port, lock_directory, spawn
-from sandbox.stores import Account, Choice, account, last_lines, make_state_dir, on_path, secret, version_of, wheel_directory
+from sandbox.stores import (
+    Account,
+    Choice,
+    account,
+    last_lines,
+    make_state_dir,
+    on_path,
+    secret,
+    version_of,
+    wheel_directory,
+)
 
 OWNER = "porchlight_owner"
 START_SECONDS = 60.0
@@ -181,11 +191,11 @@ def _make_cluster(choice: Choice, run_as: Account, home: Path, password: str, *,
     command += [f"--username={OWNER}", f"--pwfile={password_file}", "--auth=scram-sha-256"]
     command += ["--encoding=UTF8", "--locale=C", "--data-checksums"]
     # Orders by code point as C does, but knows what the lower case of É is; older ones have only libc's C.
-    if _major(choice.version) >= 17:  # noqa: PLR2004 - the release that brought the builtin provider
+    if _major(choice.version) >= 17:
         command += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
     command += [] if durable else ["--no-sync"]
     try:
-        made = subprocess.run(  # noqa: S603 - initdb of the chosen server, no shell
+        made = subprocess.run(
             command, capture_output=True, text=True, check=False, timeout=120, user=run_as.user, cwd="/", env=_env()
         )
     finally:

@@ -1,4 +1,4 @@
-"""Every process that `porchlight up` runs, as data. A fourth bot is one line here."""
+"""Every process that `porchlight up` runs, as data. A fourth bot is one line here and its name in BOTS."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,6 +12,8 @@ class Process:
 
     name: str
     module: str
+    settings: str = "kit.settings"
+    """Module that holds its settings class; light, since the launcher imports it."""
     port: int
     """gRPC port, or HTTP port of a process without gRPC. 0 takes a free one."""
     http_port: int | None = None
@@ -23,20 +25,45 @@ class Process:
     """Whether it is given Valkey's URL."""
     tier: int = 0
     """Order of stopping: the highest first, so that nobody loses a neighbour it still needs."""
-    stand_in_for: str | None = None
-    """Environment variable that, when set, makes this stand-in unnecessary."""
+    stand_in_for: tuple[str, ...] = ()
+    """Environment variables of which any one, when set, makes this stand-in unnecessary."""
 
 
-LEAD = Process(name="lead", module="services.lead", tier=2, port=50051, database_group="porchlight_bot")
-BUYER = Process(name="buyer", module="services.buyer", tier=2, port=50052, database_group="porchlight_bot")
-SELLER = Process(name="seller", module="services.seller", tier=2, port=50053, database_group="porchlight_bot")
-HANDOFF = Process(name="handoff", module="services.handoff", tier=1, port=50054, database_group="porchlight_arbiter")
+def _bot(name: str, port: int) -> Process:
+    return Process(
+        name=name,
+        module=f"services.{name}",
+        settings="kit.bot.settings",
+        tier=2,
+        port=port,
+        database_group="porchlight_bot",
+    )
+
+
+LEAD = _bot("lead", 50051)
+BUYER = _bot("buyer", 50052)
+SELLER = _bot("seller", 50053)
+HANDOFF = Process(
+    name="handoff",
+    module="services.handoff",
+    settings="services.handoff.settings",
+    tier=1,
+    port=50054,
+    database_group="porchlight_arbiter",
+)
 CACHE = Process(
-    name="cache", module="services.cache", port=50055, tier=1, database_group="porchlight_cache", cache_store=True
+    name="cache",
+    module="services.cache",
+    settings="services.cache.settings",
+    port=50055,
+    tier=1,
+    database_group="porchlight_cache",
+    cache_store=True,
 )
 GATEWAY = Process(
     name="gateway",
     module="services.gateway",
+    settings="services.gateway.settings",
     tier=3,
     port=50056,
     http_port=8080,
@@ -44,12 +71,23 @@ GATEWAY = Process(
     database_group="porchlight_gateway",
 )
 CRM = Process(
-    name="crm", module="sandbox.crm", port=8090, health=("http",), stand_in_for="PORCHLIGHT_CRM_TOKEN"
+    name="crm",
+    module="sandbox.crm",
+    settings="sandbox.crm_settings",
+    port=8090,
+    health=("http",),
+    stand_in_for=("PORCHLIGHT_CRM_TOKEN", "PORCHLIGHT_CRM_TOKEN_FILE"),
 )
 CLAUDE = Process(
-    name="claude", module="sandbox.claude", port=8091, health=("http",), stand_in_for="ANTHROPIC_API_KEY"
+    name="claude",
+    module="sandbox.claude",
+    settings="sandbox.claude_settings",
+    port=8091,
+    health=("http",),
+    stand_in_for=("ANTHROPIC_API_KEY", "PORCHLIGHT_ANTHROPIC_API_KEY"),
 )
 
+# In the order in which they are listed everywhere; all start at once.
 BOTS = (LEAD, BUYER, SELLER)
 SERVICES = (CACHE, HANDOFF, *BOTS, GATEWAY)
 STAND_INS = (CRM, CLAUDE)

@@ -38,7 +38,7 @@ class Launcher:
     ) -> None:
         self._settings = settings
         self._say = say
-        running = tuple(each for each in processes if not (each.stand_in_for and environ.get(each.stand_in_for)))
+        running = tuple(each for each in processes if not any(map(environ.get, each.stand_in_for)))
         self._plan = environment.Plan(
             state_dir=settings.state_dir.absolute(),
             ports=environment.choose_ports(settings, running),
@@ -64,11 +64,19 @@ class Launcher:
         try:
             await self._end_orphans()
             self._check_ports()
-            keys.make_all(state_dir, [*(each.name for each in self._plan.processes), *CALLERS])
-            await self._start_stores()
-            await self._prepare_database()
+            serving = (each.name for each in self._plan.processes if "grpc" in each.health)
+            keys.make_all(state_dir, [*serving, *CALLERS])
             async with asyncio.TaskGroup() as group:
+                # What needs no store starts beside the stores.
+                later = []
                 for process in self._plan.processes:
+                    if process.database_group or process.cache_store:
+                        later.append(process)
+                    else:
+                        group.create_task(self._keep(process))
+                await self._start_stores()
+                await self._prepare_database()
+                for process in later:
                     group.create_task(self._keep(process))
                 group.create_task(self._keep_postgres())
                 group.create_task(self._keep_valkey())
@@ -76,7 +84,7 @@ class Launcher:
                     await event.wait()
                 self._say(self._ready_lines(asyncio.get_running_loop().time() - began))
         except BaseExceptionGroup as failures:
-            raise failures.exceptions[0] from None
+            raise _first(failures) from None
         finally:
             await self._stop()
             lock.close()
@@ -137,9 +145,7 @@ class Launcher:
             if process.database_group is None:
                 continue
             password = secret(state_dir / "logins" / process.name)
-            role = await roles_pg.create_login_role(
-                url, process.name, group=process.database_group, password=password
-            )
+            role = await roles_pg.create_login_role(url, process.name, group=process.database_group, password=password)
             self._database_urls[process.name] = roles_pg.login_url(url, role, password)
 
     async def _keep(self, process: Process) -> None:
@@ -168,12 +174,11 @@ class Launcher:
             pause = min(pause * 2, LONGEST_PAUSE)
 
     def _spawn(self, process: Process) -> Child:
-        assert self._valkey is not None
         env = environment.for_process(
             process,
             self._plan,
             database_url=self._database_urls.get(process.name, ""),
-            redis_url=self._valkey.url,
+            redis_url=self._valkey.url if self._valkey else "",
         )
         command = [sys.executable, "-m", process.module]
         run_dir = self._plan.state_dir / "run"
@@ -212,9 +217,7 @@ class Launcher:
         port = ports[f"{process.name}_port"]
         if "grpc" in process.health and not await health.serving(port):
             return False
-        return "http" not in process.health or await health.answers_http(
-            ports.get(f"{process.name}_http_port", port)
-        )
+        return "http" not in process.health or await health.answers_http(ports.get(f"{process.name}_http_port", port))
 
     async def _keep_postgres(self) -> None:
         while self._postgres is not None and self._postgres.child is not None:
@@ -253,6 +256,11 @@ class Launcher:
         lines.append(f"  gRPC            {', '.join(grpc)}")
         lines.append(f"  operator token  {keys.token_path(plan.state_dir, 'operator')}")
         return "\n".join(lines)
+
+
+def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:
+    first = failures.exceptions[0]
+    return _first(first) if isinstance(first, BaseExceptionGroup) else first
 
 
 async def run_until_signal(launcher: Launcher, say: Callable[[str], None]) -> int:

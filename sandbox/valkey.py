@@ -8,7 +8,16 @@ from typing import IO
 from urllib.parse import unquote, urlsplit
 
 from sandbox.child import Child, StartFailed, end_orphan, free_port, lock_directory, spawn
-from sandbox.stores import Choice, last_lines, make_state_dir, on_path, platform_folder, secret, version_of, wheel_directory
+from sandbox.stores import (
+    Choice,
+    last_lines,
+    make_state_dir,
+    on_path,
+    platform_folder,
+    secret,
+    version_of,
+    wheel_directory,
+)
 
 START_SECONDS = 20.0
 MEMORY = "256mb"

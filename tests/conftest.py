@@ -2,7 +2,7 @@
 
 import os
 import tempfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -65,10 +65,21 @@ async def valkey(valkey_server: str) -> str:
 
 
 @pytest.hookimpl(wrapper=True)
-def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     """Turn a skip of what must not be skipped into a failure."""
     report = yield
     guarded = NEVER_SKIPPED & set(getattr(item, "fixturenames", ())) or "flow" in item.path.parts
     if report.skipped and guarded and not hasattr(report, "wasxfail") and not item.get_closest_marker("outside"):
-        report.outcome, report.longrepr = "failed", f"skipped, but never may be: {report.longrepr[2]}"
+        report.outcome, report.longrepr = "failed", f"skipped, but never may be: {report.longreprtext}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Do the same for a whole file of flow tests that skips itself."""
+    report = yield
+    if report.skipped and "flow" in collector.path.parts:
+        report.outcome, report.longrepr = "failed", f"skipped, but never may be: {report.longreprtext}"
     return report

@@ -8,10 +8,11 @@ import importlib
 import sys
 from pathlib import Path
 
-from kit import events
-from kit.settings import PREFIX, Settings
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
+
+from kit import events
+from kit.settings import PREFIX, Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = ROOT / "docs" / "reference"

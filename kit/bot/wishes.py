@@ -8,9 +8,7 @@ from kit.text import fold, negated, sentence
 
 Side = Literal["buy", "sell"]
 
-_HOME: Final = (
-    r"(?:houses?|homes?|condos?|apartments?|places?|propert(?:y|ies)|townhouses?|townhomes?|duplex(?:es)?|bungalows?|casas?)"
-)
+_HOME: Final = r"(?:houses?|homes?|condos?|apartments?|places?|propert(?:y|ies)|townhouses?|townhomes?|duplex(?:es)?|bungalows?|casas?)"
 _SELL: Final = re.compile(
     rf"\bsell(?:ing)?\b(?! (?:you|me|us)\b)|\bput(?:ting)? (?:my|our|the|it)[\w ]{{0,24}}on the market"
     rf"|\blist(?:ing)? (?:(?:my|our) (?:\w+ ){{0,2}}|(?:the|a) ){_HOME}\b|\blist it\b|\bget rid of (?:my|our) (?:\w+ )?{_HOME}"
@@ -41,13 +39,17 @@ _CLEAR: Final = re.compile(
     r"\b(?:want(?:ed|ing)?(?: to)?|need(?:ing)?(?: to)?|looking(?: to| into)?|ready to|going to|gonna|have to|must|trying to|plan(?:ning)? (?:to|on)|would like to|'d like to"
     r"|would love to|'d love to|hoping to|decided to|interested in|meant|mean|help (?:me|us)(?: to)?|quiero|queremos|necesito)\W+(?:\w+\W+){0,4}$"
 )
-_PLEASE: Final = re.compile(r"\b(?:i'?m|i am|we'?re|we are|can i|can we|how do i|how do we|i'?ll be|we'?ll be)\W+(?:\w+\W+){0,2}$")
+_PLEASE: Final = re.compile(
+    r"\b(?:i'?m|i am|we'?re|we are|can i|can we|how do i|how do we|i'?ll be|we'?ll be)\W+(?:\w+\W+){0,2}$"
+)
 _SOFT: Final = re.compile(r"\bthinking (?:about|of)\b|\bconsidering\b|\bcurious\b|\bexploring\b|\bpensando\b")
 _HEDGED: Final = re.compile(
     r"\bmaybe\b|\bmight\b|\bperhaps\b|\bpossibly\b|\bsome ?day\b|\bone day\b|\beventually\b|\bdown the road\b|\bnot sure\b|\bnot certain\b"
     r"|\b(?:don'?t|do not) (?:really )?know (?:if|whether)\b|\bwondering (?:if|whether)\b|\bif (?:i|we) (?:decide|ever)\b|\bnot decided\b|\bhaven'?t decided\b|\bquizas?\b|\btal vez\b"
 )
-_URGENT: Final = re.compile(r"\ba\.?s\.?a\.?p\b|\bas soon as\b|\bright away\b|\burgent|\bimmediately\b|\bright now\b|\bquickly\b|\bfast\b|\bthis (?:week|month)\b")
+_URGENT: Final = re.compile(
+    r"\ba\.?s\.?a\.?p\b|\bas soon as\b|\bright away\b|\burgent|\bimmediately\b|\bright now\b|\bquickly\b|\bfast\b|\bthis (?:week|month)\b"
+)
 _STRONG: Final = re.compile(
     r"\b(?:i|we) (?:actually |really )?(?:meant|mean)\b|\bmeant to (?:say|write|type)\b|\bcorrection\b|\bscratch that\b|\bchanged (?:my|our) minds?\b|\btypo\b|\bmistyped\b"
     r"|\bmisspoke\b|\bgot (?:me|it|that|this) wrong\b|\bmisunderstood\b|\bmisunderstanding\b|\binstead\b|\bby mistake\b|\bquise decir\b"
@@ -55,7 +57,7 @@ _STRONG: Final = re.compile(
 _WEAK: Final = re.compile(r"^\W*(?:(?:oh|oops|hey|hi|um|uh),?\W+)?(?:sorry|actually|no|nope|wait|wrong|oops)\b")
 _ALSO: Final = re.compile(
     r"\balso\b|\btoo\b|\bas well\b|\bin addition\b|\bon top of\b|\bat the same time\b|\bboth\b|\bthen\b|\bafter(?:wards?|ward)?\b|\bonce\b|\beventually\b|\blater\b"
-    r"|\b(?:something|somewhere|anything)\b|\b(?:bigger|larger|smaller|replacement)\b|\btambien\b"
+    r"|\b(?:bigger|larger|smaller|replacement)\b|\btambien\b"
 )
 
 
@@ -106,7 +108,7 @@ def _is_meant(folded: str, match: re.Match[str], side: str) -> bool:
     if _NO_HOME.match(after) or (side == "buy" and (_TO_RENT.match(after) or match.group().endswith("rent"))):
         return False
     mine = bool(re.search(r"\b(?:my|our|it)\b", match.group()) or _MINE_AFTER.match(after))
-    return mine and side == "sell" or not _OTHERS.search(before)
+    return (mine and side == "sell") or not _OTHERS.search(before)
 
 
 def _without_shadows(found: list[Wish]) -> list[Wish]:
@@ -115,7 +117,8 @@ def _without_shadows(found: list[Wish]) -> list[Wish]:
     return [
         each
         for each in found
-        if each.side == "sell" or not any(sell.start <= each.start < sell.end or each.start <= sell.start < each.end for sell in sells)
+        if each.side == "sell"
+        or not any(sell.start <= each.start < sell.end or each.start <= sell.start < each.end for sell in sells)
     ]
 
 

@@ -59,15 +59,16 @@ class PgLane:
         )
         return [Turn(**{**row["turn"], "messages": _messages(row["turn"]["messages"])}) for row in rows]
 
-    async def release(self, turn: Turn, *, cause: str, wait: timedelta) -> bool:
+    async def release(self, turn: Turn, *, cause: str, wait: timedelta, refused: bool = False) -> bool:
         released: bool = await self._pool.fetchval(
-            "select release_turn($1, $2, $3, $4, $5, $6)",
+            "select release_turn($1, $2, $3, $4, $5, $6, $7)",
             turn.tenant_id,
             turn.contact_id,
             turn.epoch,
             turn.turn_no,
             cause,
             wait,
+            refused,
         )
         return released
 
@@ -124,6 +125,7 @@ class PgLane:
                     "known_crm_message_ids": frozenset(row["delivery"]["known_crm_message_ids"]),
                     "create_time": _time(row["delivery"]["create_time"]),
                     "first_attempt_time": _time(row["delivery"]["first_attempt_time"]),
+                    "claim_time": _time(row["delivery"]["claim_time"]),
                 }
             )
             for row in rows

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterable
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar, cast
 
 import grpc
 import orjson
@@ -79,7 +79,12 @@ def open_channel(
 
 
 async def call(
-    method: grpc.aio.UnaryUnaryMultiCallable[Request, Response], request: Request, *, seconds: float
+    # Generated stubs show their methods as grpc's or grpc.aio's, depending on how the
+    # stub was annotated; on our channels they are the latter.
+    method: "grpc.aio.UnaryUnaryMultiCallable[Request, Response] | grpc.UnaryUnaryMultiCallable[Request, Response]",
+    request: Request,
+    *,
+    seconds: float,
 ) -> Response:
     """Call a method, and wait at most `seconds` or what is left of our own caller's time.
 
@@ -100,7 +105,8 @@ async def call(
     if seconds <= 0:
         raise errors.DeadlinePassed(f"no time is left to ask {service}", service=service)
     try:
-        return await method(request, timeout=seconds)
+        response: Response = await cast(Any, method)(request, timeout=seconds)
+        return response
     except grpc.aio.AioRpcError as error:
         refused = status.from_rpc_error(error, service=service)
         if isinstance(refused, errors.DeadlinePassed) and not ours_is_shorter:
@@ -114,7 +120,7 @@ async def call(
         raise errors.ServiceUnavailable(f"the channel to {service} was closed", service=service) from cancelled
 
 
-class _Method:
+class _OurMethod:
     """A method of a neighbour that is called with our token and request id."""
 
     def __init__(self, method: Any, *, token: str, service: str) -> None:
@@ -129,7 +135,7 @@ class _Method:
 
 
 class _Channel(grpc.aio.Channel):
-    """A channel whose methods are `_Method`s.
+    """A channel whose methods are `_OurMethod`s.
 
     Not an interceptor: grpc.aio runs each intercepted call in a task of its own.
     """
@@ -140,7 +146,7 @@ class _Channel(grpc.aio.Channel):
         self._service = service
 
     def _method(self, method: Any) -> Any:
-        return _Method(method, token=self._token, service=self._service)
+        return _OurMethod(method, token=self._token, service=self._service)
 
     def unary_unary(self, *arguments: Any, **options: Any) -> Any:
         return self._method(self._channel.unary_unary(*arguments, **options))

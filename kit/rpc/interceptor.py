@@ -48,6 +48,8 @@ class Edge(grpc.aio.ServerInterceptor):
         self._most_calls = most_calls
         self._calls = 0
         self._wrapped: dict[str, tuple[Handler, Handler]] = {}
+        self._streams: set[asyncio.Task[Any]] = set()
+        self._leaving = False
 
     async def intercept_service(
         self, continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]], details: grpc.HandlerCallDetails
@@ -61,6 +63,12 @@ class Edge(grpc.aio.ServerInterceptor):
             known = self._wrapped[details.method] = (handler, self._wrap(handler, details.method))
         return known[1]
 
+    def end_streams(self) -> None:
+        """End open streams, such as health's Watch, which otherwise last as long as their caller likes."""
+        self._leaving = True
+        for task in self._streams:
+            task.cancel()
+
     def _wrap(self, handler: Handler, method: str) -> Handler:
         act = (
             (handler.stream_stream if handler.response_streaming else handler.stream_unary)
@@ -72,7 +80,12 @@ class Edge(grpc.aio.ServerInterceptor):
             return await self._guard(method, rpc, lambda: act(_readable(request, method), rpc))
 
         async def many(request: Any, rpc: Rpc) -> None:
-            await self._guard(method, rpc, lambda: _send_all(act(_readable(request, method), rpc), rpc))
+            task = _current_task()
+            self._streams.add(task)
+            try:
+                await self._guard(method, rpc, lambda: _send_all(act(_readable(request, method), rpc), rpc))
+            finally:
+                self._streams.discard(task)
 
         make = {
             (False, False): grpc.unary_unary_rpc_method_handler,
@@ -113,10 +126,12 @@ class Edge(grpc.aio.ServerInterceptor):
         except (errors.PorchlightError, grpc.aio.AbortError):
             raise
         except asyncio.CancelledError as given_up:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():  # the caller hung up, its time is over, or the server stops
+            task = _current_task()
+            if self._leaving and task in self._streams:
+                task.uncancel()
+            elif task.cancelling():  # the caller hung up, its time is over, or the server stops
                 raise
-            # Somebody cancelled something inside. Left alone, gRPC sends no status at
+            # Or somebody cancelled something inside. Left alone, gRPC sends no status at
             # all and the caller waits until its own deadline (grpc/grpc#29248).
             raise errors.ServiceUnavailable(f"{self._service} gave the call up", service=self._service) from given_up
         except NotImplementedError:  # health's List, which grpcio's servicer does not have
@@ -223,6 +238,12 @@ async def _send_all(responses: Any, rpc: Rpc) -> None:
         return
     async for response in responses:
         await rpc.write(response)
+
+
+def _current_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None, "handlers run in tasks"
+    return task
 
 
 def _code_name(rpc: Rpc) -> str:

@@ -1,7 +1,9 @@
 """Make a gRPC server with our limits, our edge, health, reflection and channelz."""
 
+import asyncio
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
@@ -31,14 +33,29 @@ _LIMITS: Final = (
 _CONNECTION_AGE_MS: Final = 300_000
 
 
-def make_server(
-    name: str, settings: Settings, servicers: Servicers
-) -> tuple[grpc.aio.Server, health.aio.HealthServicer]:
-    """Return a server that is not bound yet, and its health.
+# How long channels have to see NOT_SERVING and to look elsewhere. A call that arrives
+# while the server stops is otherwise cut off now and then.
+_LEAVE_SECONDS: Final = 0.2
 
-    Health is NOT_SERVING until somebody sets it, under "" and under the name of
-    every service.
-    """
+
+@dataclass(frozen=True, kw_only=True)
+class RpcServer:
+    """A gRPC server with what belongs to it."""
+
+    server: grpc.aio.Server
+    health: health.aio.HealthServicer
+    edge: Edge
+
+    async def drain(self, seconds: float) -> None:
+        """Send callers elsewhere, let calls in flight go on for at most `seconds`, and stop."""
+        await self.health.enter_graceful_shutdown()
+        await asyncio.sleep(min(_LEAVE_SECONDS, seconds))
+        self.edge.end_streams()
+        await self.server.stop(seconds)
+
+
+def make_server(name: str, settings: Settings, servicers: Servicers) -> RpcServer:
+    """Return a server that is neither bound nor started yet."""
     edge = Edge(
         service=name,
         callers=tokens.read_callers(settings.callers_file),
@@ -46,7 +63,7 @@ def make_server(
         most_calls=settings.concurrent_calls,
     )
     # Not all connections of a restarted fleet come back in the same second.
-    age = round(_CONNECTION_AGE_MS * random.uniform(0.9, 1.1))
+    age = round(_CONNECTION_AGE_MS * random.uniform(0.9, 1.1))  # noqa: S311 - no secret
     server = grpc.aio.server(interceptors=[edge], options=[*_LIMITS, ("grpc.max_connection_age_ms", age)])
     for add, servicer, _ in servicers:
         add(servicer, server)
@@ -55,7 +72,7 @@ def make_server(
     channelz.add_channelz_servicer(server)
     served = [full_name for *_, full_name in servicers]
     reflection.enable_server_reflection([*served, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
-    return server, checker
+    return RpcServer(server=server, health=checker, edge=edge)
 
 
 def bind(server: grpc.aio.Server, settings: Settings) -> str:

@@ -320,6 +320,15 @@ begin
            channel = case when v_kind = 'MESSAGE_IN' then coalesce(p->>'channel', channel) else channel end
      where tenant_id = c.tenant_id and contact_id = c.contact_id returning * into c;
 
+    -- Our own text can come back in a user's name, even before its delivery is marked.
+    if v_kind = 'HUMAN_MESSAGE' and exists (
+        select from outbox o where o.tenant_id = c.tenant_id and o.contact_id = c.contact_id
+           and (o.crm_message_id = p->>'crm_message_id'
+                or (o.body = p->>'text' and (o.state = 'CLAIMED' or (o.state = 'PENDING' and o.needs_read_back))))) then
+        v_kind := 'MESSAGE_OUT';
+        update inbox set kind = v_kind where inbox_id = v_inbox.inbox_id;
+    end if;
+
     if v_kind = 'MESSAGE_IN' and v_keyword = 'STOP' then
         perform suppress_outbox(c.tenant_id, c.contact_id, 'OPTED_OUT');
         perform settle_waiting(c.tenant_id, c.contact_id, 'SUPPRESSED', 'OPTED_OUT');
@@ -329,12 +338,10 @@ begin
             perform put_outbox(c, 'OPT_OUT_CONFIRMATION', p->>'keyword_reply');
         end if;
         v_outcome := 'SUPPRESSED'; v_cause := 'OPT_OUT';
-    elsif v_kind = 'MESSAGE_IN' and v_keyword = 'START' then
-        if c.opt_out_time is not null then
-            update contact set opt_out_time = null, version = version + 1
-             where tenant_id = c.tenant_id and contact_id = c.contact_id;
-            perform put_outbox(c, 'OPT_IN_CONFIRMATION', p->>'keyword_reply');
-        end if;
+    elsif v_kind = 'MESSAGE_IN' and v_keyword = 'START' and c.opt_out_time is not null then
+        update contact set opt_out_time = null, version = version + 1
+         where tenant_id = c.tenant_id and contact_id = c.contact_id;
+        perform put_outbox(c, 'OPT_IN_CONFIRMATION', p->>'keyword_reply');
         v_outcome := 'REPLIED'; v_cause := 'OPT_IN';
     elsif v_kind = 'MESSAGE_IN' and v_keyword = 'HELP' then
         perform put_outbox(c, 'HELP', p->>'keyword_reply');
@@ -350,8 +357,15 @@ begin
     elsif v_kind = 'HUMAN_MESSAGE' then
         perform take_over(c.tenant_id, c.contact_id, 'CRM_USER');
     elsif v_kind = 'CONTACT_DELETE' then
+        -- A turn or an offer under way must not write the person's data anew: both are fenced off.
+        update handoff set state = 'EXPIRED', end_time = v_now, end_reason = 'CONTACT_DELETED'
+         where handoff_id = c.pending_handoff_id and state in ('PENDING', 'OFFERED');
+        perform change_owner(c.tenant_id, c.contact_id, c.owner, null, 'CONTACT_DELETED');
         perform settle_waiting(c.tenant_id, c.contact_id, 'SUPPRESSED', 'CONTACT_DELETED');
-        perform suppress_outbox(c.tenant_id, c.contact_id, 'CONTACT_DELETED');
+        update outbox set state = 'SUPPRESSED', cause = 'CONTACT_DELETED'
+         where tenant_id = c.tenant_id and contact_id = c.contact_id and state = 'PENDING' and not needs_read_back;
+        update handoff set summary = '', open_question = '', capsule = null
+         where tenant_id = c.tenant_id and contact_id = c.contact_id;
         delete from fact where tenant_id = c.tenant_id and contact_id = c.contact_id;
         update inbox set body = '' where tenant_id = c.tenant_id and contact_id = c.contact_id;
         update outbox set body = '' where tenant_id = c.tenant_id and contact_id = c.contact_id and state not in ('PENDING', 'CLAIMED');
@@ -436,19 +450,24 @@ begin
     end loop;
 end $$;
 
--- gateway: gives a turn back that no bot finished; `p_cause` is remembered for the dead letter.
-create function release_turn(p_tenant text, p_contact text, p_epoch bigint, p_turn_no bigint, p_cause text, p_wait interval)
+-- gateway: gives a turn back that no bot finished; `p_cause` is remembered for the dead letter. A bot that refuses
+-- the request itself never opened the turn: then the attempt is counted here, or it would be made for ever.
+create function release_turn(p_tenant text, p_contact text, p_epoch bigint, p_turn_no bigint, p_cause text, p_wait interval,
+                             p_refused boolean)
 returns boolean
 language plpgsql security definer set search_path = porchlight as $$
-declare c contact := lock_contact(p_tenant, p_contact);
+declare
+    c contact := lock_contact(p_tenant, p_contact);
+    v_ids text[];
 begin
     update turn set state = 'RELEASED', end_time = porchlight_now(), record = jsonb_build_object('cause', p_cause)
      where tenant_id = p_tenant and contact_id = p_contact and turn_no = p_turn_no and epoch = p_epoch and state = 'OPEN'
-       and c.turn_no = p_turn_no and c.epoch = p_epoch;
+       and c.turn_no = p_turn_no and c.epoch = p_epoch returning message_ids into v_ids;
     if not found then
         return false;
     end if;
-    update inbox set cause = p_cause where tenant_id = p_tenant and contact_id = p_contact and outcome = 'WAITING';
+    update inbox set cause = p_cause, attempts = attempts + p_refused::int
+     where message_id = any(v_ids) and outcome = 'WAITING';
     update contact set lease_expire_time = null, ready_time = null where tenant_id = p_tenant and contact_id = p_contact;
     perform wake_lane(p_tenant, p_contact, porchlight_now() + p_wait);
     return true;
@@ -770,7 +789,7 @@ begin
         return next jsonb_build_object('outbox_id', o.outbox_id, 'tenant_id', o.tenant_id, 'contact_id', o.contact_id,
             'conversation_id', c.conversation_id, 'kind', o.kind, 'channel', o.channel, 'text', o.body,
             'attempts', o.attempts, 'claim_token', o.claim_token, 'needs_read_back', o.needs_read_back,
-            'first_attempt_time', o.first_attempt_time, 'create_time', o.create_time, 'suppress_cause', v_cause,
+            'first_attempt_time', o.first_attempt_time, 'create_time', o.create_time, 'claim_time', v_now, 'suppress_cause', v_cause,
             'known_crm_message_ids', (select coalesce(jsonb_agg(s.crm_message_id), '[]') from outbox s
                 where s.tenant_id = o.tenant_id and s.contact_id = o.contact_id and s.crm_message_id is not null));
     end loop;
@@ -788,7 +807,10 @@ begin
     select * into o from outbox where outbox_id = p_outbox_id;
     c := lock_contact(o.tenant_id, o.contact_id);
     update outbox set state = case p_result when 'RETRY' then 'PENDING' else p_result end, cause = p_cause,
-           crm_message_id = p_crm_message_id, claim_token = null, needs_read_back = p_needs_read_back,
+           -- A CRM that gives one id to two texts must not keep the second in the outbox for ever.
+           crm_message_id = (select p_crm_message_id where not exists (select from outbox e
+               where e.tenant_id = o.tenant_id and e.crm_message_id = p_crm_message_id and e.outbox_id <> p_outbox_id)),
+           claim_token = null, needs_read_back = p_needs_read_back,
            next_attempt_time = porchlight_now() + p_wait,
            send_time = case p_result when 'SENT' then porchlight_now() end
      where outbox_id = p_outbox_id and state = 'CLAIMED' and claim_token = p_claim_token;
@@ -831,7 +853,7 @@ language sql stable security definer set search_path = porchlight as $$
                'waiting_messages', coalesce(i.waiting, 0), 'waiting_deliveries', coalesce(o.waiting, 0),
                'attempts', coalesce(i.attempts, 0), 'wait_time', least(i.since, o.since))
       from contact c
-      left join (select tenant_id, contact_id, count(*) waiting, max(attempts) attempts, min(receive_time) since
+      left join (select tenant_id, contact_id, count(*) waiting, (array_agg(attempts order by inbox_id))[1] attempts, min(receive_time) since
                    from inbox where outcome = 'WAITING' group by 1, 2) i using (tenant_id, contact_id)
       left join (select tenant_id, contact_id, count(*) waiting, min(create_time) since
                    from outbox where state in ('PENDING', 'CLAIMED') group by 1, 2) o using (tenant_id, contact_id)
@@ -845,7 +867,7 @@ $$;
 revoke execute on all functions in schema porchlight from public;
 grant execute on function porchlight_now() to porchlight_gateway, porchlight_bot, porchlight_arbiter, porchlight_cache;
 grant execute on function accept_inbound(jsonb), claim_turn(int, interval, int, int),
-    release_turn(text, text, bigint, bigint, text, interval), claim_outbox(int, interval),
+    release_turn(text, text, bigint, bigint, text, interval, boolean), claim_outbox(int, interval),
     finish_outbox(bigint, uuid, text, text, text, interval, boolean),
     contact_timeline(text, text, int, timestamptz), list_lanes(int, timestamptz, text) to porchlight_gateway;
 grant execute on function open_turn(text, text, text, bigint, bigint),

@@ -1,3 +1,5 @@
+"""Runs the cache service."""
+
 from kit.process import main
 from services.cache.server import build
 from services.cache.settings import CacheSettings

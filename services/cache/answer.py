@@ -18,6 +18,9 @@ from services.cache.schema import conforms
 MOST_CHARS: Final = 40_000
 """More than `max_tokens` allows to any prompt; longer than this is no answer of ours."""
 
+# Far above any context window; a count beyond it is nonsense that would eat the day's budget.
+_MOST_TOKENS: Final = 10_000_000
+
 _KEPT_CONTROLS: Final = frozenset("\n\t")
 _REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 
@@ -121,9 +124,10 @@ def _tokens(usage: object) -> Tokens | None:
         usage.get("cache_creation_input_tokens") or 0,
         usage.get("cache_read_input_tokens") or 0,
     ]
-    if any(isinstance(count, bool) or not isinstance(count, int) or not 0 <= count < 10**9 for count in counts):
+    whole = [count for count in counts if isinstance(count, int) and not isinstance(count, bool)]
+    if len(whole) != len(counts) or not all(0 <= count <= _MOST_TOKENS for count in whole):
         return None
-    read, written, cache_write, cache_read = counts
+    read, written, cache_write, cache_read = whole
     return Tokens(input=read, output=written, cache_write=cache_write, cache_read=cache_read)
 
 

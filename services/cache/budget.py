@@ -129,21 +129,21 @@ class RetryBudget:
     Source: "Addressing Cascading Failures", Site Reliability Engineering, 2016.
     """
 
-    SHARE: Final = 0.1
-    MOST: Final = 10.0
+    FIRST_TRIES_PER_RETRY: Final = 10
+    MOST_SAVED: Final = 100
 
-    def __init__(self, start: float = 3.0) -> None:
-        self._tokens = start
+    def __init__(self, saved: int = 30) -> None:
+        self._saved = saved
 
     def first_try(self) -> None:
         """Count a request that is not a retry."""
-        self._tokens = min(self.MOST, self._tokens + self.SHARE)
+        self._saved = min(self.MOST_SAVED, self._saved + 1)
 
     def take(self) -> bool:
         """Say whether one retry may be made, and count it."""
-        if self._tokens < 1.0:
+        if self._saved < self.FIRST_TRIES_PER_RETRY:
             return False
-        self._tokens -= 1.0
+        self._saved -= self.FIRST_TRIES_PER_RETRY
         return True
 
 

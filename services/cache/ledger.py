@@ -123,7 +123,7 @@ class Recorder:
                 return False
             # Protects the worker, and with it the process, from a row that the database
             # refuses; the others go first from now on.
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001
                 log.error("worker.failed", worker="recorder", entry_id=row.call_id, **describe(error))
                 self._waiting.rotate(-1)
                 return False

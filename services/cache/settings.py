@@ -14,7 +14,7 @@ MICRO: Final = 1_000_000
 class CacheSettings(Settings):
     """Settings of the cache service."""
 
-    # Tests give values by name; the key has a second name, the one the vendor's own tools use.
+    # Two settings have a second name, the one the vendor's own tools use; tests give values by the field's name.
     model_config = SettingsConfigDict(populate_by_name=True)
 
     anthropic_api_key: SecretStr = Field(
@@ -22,7 +22,11 @@ class CacheSettings(Settings):
         description="Key for Claude; ANTHROPIC_API_KEY is read too. Empty, with no base URL: no model.",
         validation_alias=AliasChoices("PORCHLIGHT_ANTHROPIC_API_KEY", "ANTHROPIC_API_KEY"),
     )
-    anthropic_base_url: str = Field("", description="Where Claude is; empty means the vendor. A stand-in needs no key.")
+    anthropic_base_url: str = Field(
+        "",
+        description="Where Claude is; ANTHROPIC_BASE_URL is read too. Empty means the vendor. A stand-in needs no key.",
+        validation_alias=AliasChoices("PORCHLIGHT_ANTHROPIC_BASE_URL", "ANTHROPIC_BASE_URL"),
+    )
     claude_total_seconds: float = Field(12.0, gt=0, le=12, description="All tries of one completion together.")
     claude_concurrency: int = Field(16, ge=1, le=1_000, description="Requests to Claude at once.")
     claude_requests_per_minute: int = Field(300, ge=1, le=100_000, description="Requests to Claude in any minute.")

@@ -64,7 +64,7 @@ class Tiers:
     async def near_hit(self, key: Key) -> Hit | None:
         """Look into the memory of the process; does not wait for anything."""
         found = await self._read(self._near, key, "L1")
-        return found and Hit(entry=found, tier="L1", age_seconds=found.age_seconds(self.now))
+        return None if found is None else Hit(entry=found, tier="L1", age_seconds=found.age_seconds(self.now))
 
     async def far_hit(self, key: Key) -> Hit | None:
         """Look into Redis; a hit moves to the memory of the process with the life it has left."""

@@ -1,6 +1,7 @@
 """Ask the model within time, money and manners: slots, budgets, tries again, a row for every request."""
 
 import asyncio
+import itertools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,8 +21,8 @@ from services.cache.pricing import PRICES, Price, Tokens, cost_microusd, most_mi
 log = get_logger()
 
 ATTEMPTS: Final = 3
-ATTEMPT_SHARE: Final = 2 / 3
-"""Of the time that is left goes to one try, so that a hanging one leaves room for another."""
+RETRY_ROOM_SECONDS: Final = 4.0
+"""What the first try leaves for another one, should it hang, when there is at least twice as much time."""
 LEAST_SECONDS: Final = 1.0
 """A try with less time than this is not worth its tokens."""
 BACKOFF_SECONDS: Final = 0.2
@@ -111,28 +112,45 @@ class Upstream:
         if price is None:
             raise ModelUnavailable(f"{call.question.model} has no price here", defect="NO_PRICE")
         end = time.monotonic() + self._total_seconds
+        try:
+            async with asyncio.timeout(self._total_seconds):
+                return await self._ask(model, price, call, lambda: min(seconds_left(), end - time.monotonic()))
+        except TimeoutError:
+            raise ModelUnavailable("the model took too long", defect="TIMEOUT") from None
 
-        def left() -> float:
-            return min(seconds_left(), end - time.monotonic())
-
+    async def _ask(self, model: Model, price: Price, call: Call, left: Callable[[], float]) -> Written:
         self._retries.first_try()
-        attempt = 1
-        while True:
+        last: ModelFailed | None = None
+        for attempt in itertools.count(1):
             try:
-                return await self._try(model, call, price, attempt, left)
+                return await self._try(model, price, call, attempt, left)
             except ModelFailed as failure:
+                last = failure
                 wait = self._wait(failure, attempt, left())
                 if wait is None:
                     raise _unavailable(failure) from failure
-                last = failure
-            await asyncio.sleep(wait)
-            attempt += 1
-            try:
-                self._check_budgets(most=0)
             except BudgetExhausted:
+                if last is None:
+                    raise
                 raise _unavailable(last) from last
+            await asyncio.sleep(wait)
+        raise AssertionError("count() does not end")
 
-    async def _try(self, model: Model, call: Call, price: Price, attempt: int, left: Callable[[], float]) -> Written:
+    def _wait(self, failure: ModelFailed, attempt: int, left: float) -> float | None:
+        """Return how long to wait before another try, or None when there is none.
+
+        Full jitter, so that callers who failed together do not come back together; what
+        the model asks for is waited for when there is time, and never cut short.
+        """
+        if not failure.retryable or attempt >= ATTEMPTS:
+            return None
+        wait = self._luck() * min(MOST_BACKOFF_SECONDS, BACKOFF_SECONDS * 2.0 ** (attempt - 1))
+        wait += failure.retry_after_seconds or 0.0
+        if wait + LEAST_SECONDS > left or not self._retries.take():
+            return None
+        return wait
+
+    async def _try(self, model: Model, price: Price, call: Call, attempt: int, left: Callable[[], float]) -> Written:
         async with self._slots:
             if left() <= 0:  # the queue took all of it
                 raise ModelFailed("TIMEOUT", retryable=False, may_cost=False)
@@ -143,7 +161,7 @@ class Upstream:
             reservation = self._day.reserve(most, self._clock())
             started, outcome = time.monotonic(), _Outcome()
             try:
-                body = await model.ask(question, seconds=_attempt_seconds(left()))
+                body = await model.ask(question, seconds=_attempt_seconds(attempt, left()))
                 reply = read_reply(body)
                 outcome = _Outcome(code="MISSHAPEN", stop_reason=reply.stop_reason, tokens=reply.tokens)
                 content = check_content(reply.content, question.schema)
@@ -166,3 +184,62 @@ class Upstream:
                 self._recorder.add(row, reservation)
                 _tell(row)
             return Written(content=content, tokens=reply.tokens, cost_microusd=cost)
+
+
+def _attempt_seconds(attempt: int, left: float) -> float:
+    return left - RETRY_ROOM_SECONDS if attempt == 1 and left >= 2 * RETRY_ROOM_SECONDS else left
+
+
+def _cost(price: Price, outcome: _Outcome, most: int) -> int:
+    if outcome.tokens is not None:
+        return cost_microusd(price, outcome.tokens)
+    return most if outcome.may_cost else 0
+
+
+def _row(call: Call, attempt: int, outcome: _Outcome, cost: int, seconds: float) -> CallRow:
+    tokens = outcome.tokens or Tokens()
+    return CallRow(
+        call_id=uuid4().hex,
+        tenant_id=call.tenant_id,
+        request_id=call.request_id,
+        prompt_version=call.prompt_version,
+        model=call.question.model,
+        key_id=call.key_id,
+        attempt=attempt,
+        outcome=outcome.code,
+        stop_reason=outcome.stop_reason,
+        input_tokens=tokens.input,
+        output_tokens=tokens.output,
+        cache_write_tokens=tokens.cache_write,
+        cache_read_tokens=tokens.cache_read,
+        cost_microusd=cost,
+        cost_estimated=outcome.tokens is None and outcome.may_cost,
+        latency_ms=round(seconds * 1000),
+    )
+
+
+def _tell(row: CallRow) -> None:
+    metrics.CALLS.labels(row.model, row.outcome).inc()
+    metrics.COST.labels(row.model).inc(row.cost_microusd)
+    write, event = (log.info, "model.called") if row.outcome == "ANSWERED" else (log.warning, "model.failed")
+    write(
+        event,
+        prompt_version=row.prompt_version,
+        model=row.model,
+        key_id=row.key_id,
+        attempt=row.attempt,
+        outcome=row.outcome,
+        stop_reason=row.stop_reason,
+        input_tokens=row.input_tokens,
+        output_tokens=row.output_tokens,
+        cost_microusd=row.cost_microusd,
+        duration_ms=row.latency_ms,
+    )
+
+
+def _unavailable(failure: ModelFailed) -> ModelUnavailable:
+    return ModelUnavailable(
+        f"the model gave no answer that may be used: {failure.defect}",
+        retry_after_seconds=failure.retry_after_seconds,
+        defect=failure.defect,
+    )

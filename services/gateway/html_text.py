@@ -7,9 +7,9 @@ from typing import Final
 # Stops at the next "<", so that a thousand of them cost no more than one.
 _TAG: Final = re.compile(r"(<[^<>]*>)")
 _NAME: Final = re.compile(r"</?\s*([a-zA-Z0-9]+)")
-_BLOCKS: Final = frozenset("br p div li tr h1 h2 h3 h4 h5 h6 table ul ol".split())
+_BLOCKS: Final = frozenset(["br", "p", "div", "li", "tr", "h1", "h2", "h3", "h4", "h5", "h6", "table", "ul", "ol"])
 # A quoted message is not what the person wrote now.
-_SILENT: Final = frozenset("script style head title blockquote".split())
+_SILENT: Final = frozenset(["script", "style", "head", "title", "blockquote"])
 _QUOTED: Final = re.compile(r"^\s*(On .{1,200} wrote:|El .{1,200} escribi[oó]:|-{2,} ?Original Message ?-{2,})\s*$")
 
 

@@ -31,7 +31,9 @@ no me manden mas mensajes; deje de escribirme; dejen de escribirme; cancelar; ca
 _START: Final = "start; unstop"
 _HELP: Final = "help; info; ayuda"
 
-_POLITE: Final = frozenset("please pls plz thanks thank you thx ty kindly porfavor por favor gracias".split())
+_POLITE: Final = frozenset(
+    ["please", "pls", "plz", "thanks", "thank", "you", "thx", "ty", "kindly", "porfavor", "por", "favor", "gracias"]
+)
 
 
 def _messages(block: str) -> frozenset[str]:
@@ -77,7 +79,7 @@ def _words(text: str, gap: str) -> list[str]:
     kept = []
     for character in flat:
         category = unicodedata.category(character)
-        if character in "'’`´" or category in ("Mn", "Me", "Cf", "Cc") and not character.isspace():
+        if character in "'’`´" or (category in ("Mn", "Me", "Cf", "Cc") and not character.isspace()):
             continue
         kept.append(character if category[0] in "LN" else " " if character.isspace() else gap)
     return "".join(kept).split()
@@ -104,9 +106,7 @@ def reply(meaning: Keyword, brokerage: Brokerage) -> str:
     """Return what answers a keyword: one plain text that names the brokerage, and no marketing."""
     match meaning:
         case Keyword.STOP:
-            return (
-                f"{brokerage.name}: you are opted out and will get no more texts from us. Reply START to get them again."
-            )
+            return f"{brokerage.name}: you are opted out and will get no more texts from us. Reply START to get them again."
         case Keyword.START:
             return f"{brokerage.name}: you will get our texts again. Reply HELP for help, STOP to opt out."
         case Keyword.HELP:

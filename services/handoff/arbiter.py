@@ -6,6 +6,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Final
 
+from porchlight.bot.v1 import bot_service_pb2 as bot_pb
+
 from kit import tickets
 from kit.clock import Clock
 from kit.errors import (
@@ -18,7 +20,6 @@ from kit.errors import (
     WrongHandoffState,
 )
 from kit.log import get_logger
-from porchlight.bot.v1 import bot_service_pb2 as bot_pb
 from services.handoff import wire
 from services.handoff.ledger import Ended, Entry, Ledger, Reading, Recorded, Settled
 from services.handoff.policy import decide
@@ -72,15 +73,11 @@ class Arbiter:
         _check_caller(asked)
         reading = await self._read(asked, request_id="")
         snapshot = _known(reading.snapshot, asked)
-        if asked.turn_no and not (
-            snapshot.turn_open and snapshot.turn_no == asked.turn_no
-        ):
+        if asked.turn_no and not (snapshot.turn_open and snapshot.turn_no == asked.turn_no):
             raise _stale(asked)
         return decide(self._policy_of(reading), snapshot, asked)
 
-    async def request(
-        self, asked: Proposal, *, request_id: str
-    ) -> tuple[Handoff, bool]:
+    async def request(self, asked: Proposal, *, request_id: str) -> tuple[Handoff, bool]:
         """Decide and record, and say whether the request had been decided before.
 
         Raises:
@@ -119,19 +116,13 @@ class Arbiter:
         """Redeem a ticket for the target, or for the operator who acts for it."""
         payload = self._verify(ticket, caller)
         settled = await self._ledger.redeem(payload.handoff_id, epoch=payload.epoch)
-        return await self._settled(
-            payload.handoff_id, settled, event="handoff.accepted", caller=caller
-        )
+        return await self._settled(payload.handoff_id, settled, event="handoff.accepted", caller=caller)
 
-    async def decline(
-        self, ticket: bot_pb.Ticket, *, reason: str, caller: str
-    ) -> Handoff:
+    async def decline(self, ticket: bot_pb.Ticket, *, reason: str, caller: str) -> Handoff:
         """Give the contact back to the source."""
         payload = self._verify(ticket, caller)
         settled = await self._ledger.decline(payload.handoff_id, reason=reason)
-        return await self._settled(
-            payload.handoff_id, settled, event="handoff.declined", caller=caller
-        )
+        return await self._settled(payload.handoff_id, settled, event="handoff.declined", caller=caller)
 
     async def _read(self, asked: Proposal, *, request_id: str) -> Reading:
         reading = await self._ledger.read(
@@ -143,9 +134,7 @@ class Arbiter:
         )
         if reading.snapshot is None:
             return reading
-        seen = replace(
-            reading.snapshot, target_reachable=self._reachable(asked.target_bot)
-        )
+        seen = replace(reading.snapshot, target_reachable=self._reachable(asked.target_bot))
         return replace(reading, snapshot=seen)
 
     def _policy_of(self, reading: Reading) -> Policy:
@@ -163,15 +152,10 @@ class Arbiter:
         digest: str,
     ) -> Entry:
         decision = decide(policy, seen, asked)
-        facts = tuple(
-            replace(fact, private_to=policy.private_facts.get(fact.name))
-            for fact in asked.facts
-        )
+        facts = tuple(replace(fact, private_to=policy.private_facts.get(fact.name)) for fact in asked.facts)
         told = replace(
             asked,
-            facts=tuple(
-                fact for fact in facts if fact.private_to in (None, asked.target_bot)
-            ),
+            facts=tuple(fact for fact in facts if fact.private_to in (None, asked.target_bot)),
         )
         return Entry(
             handoff=Handoff(
@@ -199,9 +183,7 @@ class Arbiter:
             expected_version=seen.version,
             turn_no=asked.turn_no,
             facts=facts,
-            capsule=wire.capsule(
-                told, known=seen.facts, now=seen.now, waiting=seen.waiting_message_ids
-            )
+            capsule=wire.capsule(told, known=seen.facts, now=seen.now, waiting=seen.waiting_message_ids)
             if decision.approved
             else b"",
             offer_seconds=self._offer_life.total_seconds(),
@@ -219,36 +201,24 @@ class Arbiter:
         }
         if handoff.state is State.PENDING:
             override = handoff.override_message_id is not None
-            log.info(
-                "handoff.approved", **facts, epoch=handoff.epoch, override=override
-            )
+            log.info("handoff.approved", **facts, epoch=handoff.epoch, override=override)
             self._approved()
         else:
             assert handoff.blocking_rule is not None
-            log.info(
-                "handoff.blocked", **facts, block_reason=handoff.blocking_rule.value
-            )
+            log.info("handoff.blocked", **facts, block_reason=handoff.blocking_rule.value)
 
     def _verify(self, ticket: bot_pb.Ticket, caller: str) -> bot_pb.TicketPayload:
         audience = None if caller == OPERATOR else caller
-        return tickets.verify(
-            ticket, keys=self._keys, audience=audience, now=self._clock()
-        )
+        return tickets.verify(ticket, keys=self._keys, audience=audience, now=self._clock())
 
-    async def _settled(
-        self, handoff_id: str, settled: Settled, *, event: str, caller: str
-    ) -> Handoff:
+    async def _settled(self, handoff_id: str, settled: Settled, *, event: str, caller: str) -> Handoff:
         if settled.ended is Ended.WRONG_STATE:
             assert settled.state is not None
             state = settled.state.value
-            raise WrongHandoffState(
-                f"handoff {handoff_id} is {state}", handoff_id=handoff_id, state=state
-            )
+            raise WrongHandoffState(f"handoff {handoff_id} is {state}", handoff_id=handoff_id, state=state)
         handoff = await self._ledger.get(handoff_id)
         if settled.ended is Ended.UNKNOWN or handoff is None:
-            raise HandoffNotFound(
-                f"there is no handoff {handoff_id}", handoff_id=handoff_id
-            )
+            raise HandoffNotFound(f"there is no handoff {handoff_id}", handoff_id=handoff_id)
         log.info(
             event,
             handoff_id=handoff_id,
@@ -270,9 +240,7 @@ def _check_caller(asked: Proposal) -> None:
 
 def _known(snapshot: Snapshot | None, asked: Proposal) -> Snapshot:
     if snapshot is None:
-        raise ContactNotFound(
-            f"there is no contact {asked.contact_id}", contact_id=asked.contact_id
-        )
+        raise ContactNotFound(f"there is no contact {asked.contact_id}", contact_id=asked.contact_id)
     return snapshot
 
 
@@ -282,9 +250,7 @@ def _replay(earlier: Handoff, digest: str, request_id: str) -> Handoff:
             f"request id {request_id} was used for something else",
             request_id=request_id,
         )
-    log.info(
-        "handoff.replayed", handoff_id=earlier.handoff_id, contact_id=earlier.contact_id
-    )
+    log.info("handoff.replayed", handoff_id=earlier.handoff_id, contact_id=earlier.contact_id)
     return earlier
 
 

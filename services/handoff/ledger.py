@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, TypeAlias
 
-from services.handoff.values import Fact, Handoff, Snapshot, State
+from kit.lane import Fact
+from services.handoff.values import Handoff, Snapshot, State
 
 Position: TypeAlias = tuple[datetime, str]
 """Where a page of handoffs ended: decide time and handoff id."""
@@ -125,9 +126,7 @@ class Ledger(Protocol):
     async def get(self, handoff_id: str) -> Handoff | None:
         """Return a handoff, or None when there is none of that id."""
 
-    async def page(
-        self, tenant_id: str, contact_id: str, *, limit: int, before: Position | None
-    ) -> list[Handoff]:
+    async def page(self, tenant_id: str, contact_id: str, *, limit: int, before: Position | None) -> list[Handoff]:
         """Return handoffs older than `before`, refused ones too, newest first."""
 
     async def owner(self, tenant_id: str, contact_id: str) -> Owner | None:

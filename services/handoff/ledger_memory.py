@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final, TypeAlias
 
 from kit.clock import Clock
+from kit.lane import Fact
 from services.handoff.ledger import (
     Ended,
     Entry,
@@ -18,7 +19,6 @@ from services.handoff.ledger import (
 )
 from services.handoff.values import (
     GIVEN_BACK,
-    Fact,
     Handoff,
     OverrideMessage,
     PastHandoff,
@@ -60,7 +60,7 @@ class _Row:
 class MemoryLedger:
     """A Ledger without a store. No method awaits anything, so each is atomic.
 
-    `put_contact`, `put_message` and `claim_turn` do what the gateway does in Postgres.
+    `put_contact`, `put_message`, `claim_turn` and `opt_out` do what the gateway does in Postgres.
     """
 
     def __init__(self, clock: Clock, *, policy_body: Mapping[str, object]) -> None:
@@ -69,20 +69,14 @@ class MemoryLedger:
         self._contacts: dict[Key, _Contact] = {}
         self._rows: dict[str, _Row] = {}
 
-    def put_contact(
-        self, tenant_id: str, contact_id: str, *, owner: str, opted_out: bool = False
-    ) -> None:
+    def put_contact(self, tenant_id: str, contact_id: str, *, owner: str) -> None:
         """Make a contact known."""
-        self._contacts[(tenant_id, contact_id)] = _Contact(
-            owner=owner, opted_out=opted_out
-        )
+        self._contacts[(tenant_id, contact_id)] = _Contact(owner=owner)
 
     def put_message(self, tenant_id: str, contact_id: str, text: str) -> str:
         """Store a message that waits for an answer, and return its id."""
         contact = self._contacts[(tenant_id, contact_id)]
-        message_id = (
-            f"m_{sum(len(each.messages) for each in self._contacts.values()) + 1}"
-        )
+        message_id = f"m_{sum(len(each.messages) for each in self._contacts.values()) + 1}"
         contact.messages[message_id] = (text, self._clock())
         contact.waiting.append(message_id)
         return message_id
@@ -93,6 +87,12 @@ class MemoryLedger:
         contact.turn_no += 1
         contact.turn_open = True
         return contact.turn_no
+
+    def opt_out(self, tenant_id: str, contact_id: str) -> None:
+        """Note that the person wants no more messages."""
+        contact = self._contacts[(tenant_id, contact_id)]
+        contact.opted_out = True
+        contact.version += 1
 
     async def read(
         self,
@@ -106,9 +106,7 @@ class MemoryLedger:
         contact = self._contacts.get((tenant_id, contact_id))
         return Reading(
             earlier=self._earlier(tenant_id, request_id),
-            snapshot=self._snapshot(
-                tenant_id, contact_id, contact, target_bot, override_message_id
-            )
+            snapshot=self._snapshot(tenant_id, contact_id, contact, target_bot, override_message_id)
             if contact
             else None,
             policy_version=1,
@@ -118,13 +116,9 @@ class MemoryLedger:
     async def record(self, entry: Entry) -> Recorded:
         handoff = entry.handoff
         contact = self._contacts[(handoff.tenant_id, handoff.contact_id)]
-        if contact.version != entry.expected_version or self._earlier(
-            handoff.tenant_id, handoff.request_id
-        ):
+        if contact.version != entry.expected_version or self._earlier(handoff.tenant_id, handoff.request_id):
             return Recorded.RETRY
-        if entry.turn_no and not (
-            contact.turn_open and contact.turn_no == entry.turn_no
-        ):
+        if entry.turn_no and not (contact.turn_open and contact.turn_no == entry.turn_no):
             return Recorded.STALE
         self._rows[handoff.handoff_id] = _Row(
             handoff=handoff,
@@ -133,9 +127,7 @@ class MemoryLedger:
         )
         if handoff.state is State.PENDING:
             for fact in entry.facts:
-                contact.facts[fact.name] = replace(
-                    fact, bot=handoff.source_bot, learn_time=self._clock()
-                )
+                contact.facts[fact.name] = replace(fact, bot=handoff.source_bot, learn_time=self._clock())
             self._change_owner(contact, handoff.target_bot, pending=handoff.handoff_id)
         return Recorded.RECORDED
 
@@ -152,10 +144,7 @@ class MemoryLedger:
             row.handoff = replace(row.handoff, state=State.OFFERED)
             row.lease_time = now + timedelta(seconds=lease_seconds)
             row.attempts += 1
-        return [
-            Offer(handoff=row.handoff, capsule=row.capsule, attempt=row.attempts)
-            for row in due[:limit]
-        ]
+        return [Offer(handoff=row.handoff, capsule=row.capsule, attempt=row.attempts) for row in due[:limit]]
 
     async def postpone_offer(self, handoff_id: str, *, seconds: float) -> None:
         row = self._rows.get(handoff_id)
@@ -177,15 +166,8 @@ class MemoryLedger:
         if row is None:
             return Settled(ended=Ended.UNKNOWN, state=None)
         contact = self._contact(row.handoff)
-        current = (
-            row.handoff.epoch == contact.epoch == epoch
-            and contact.pending_handoff_id == handoff_id
-        )
-        if (
-            row.handoff.state not in _OPEN
-            or row.expire_time <= self._clock()
-            or not current
-        ):
+        current = row.handoff.epoch == contact.epoch == epoch and contact.pending_handoff_id == handoff_id
+        if row.handoff.state not in _OPEN or row.expire_time <= self._clock() or not current:
             return Settled(ended=Ended.WRONG_STATE, state=row.handoff.state)
         row.handoff = replace(row.handoff, state=State.ACCEPTED)
         contact.pending_handoff_id = None
@@ -199,14 +181,11 @@ class MemoryLedger:
         row = self._rows.get(handoff_id)
         return row.handoff if row else None
 
-    async def page(
-        self, tenant_id: str, contact_id: str, *, limit: int, before: Position | None
-    ) -> list[Handoff]:
+    async def page(self, tenant_id: str, contact_id: str, *, limit: int, before: Position | None) -> list[Handoff]:
         found = [
             row.handoff
             for row in self._rows.values()
-            if (row.handoff.tenant_id, row.handoff.contact_id)
-            == (tenant_id, contact_id)
+            if (row.handoff.tenant_id, row.handoff.contact_id) == (tenant_id, contact_id)
             and (before is None or _position(row.handoff) < before)
         ]
         return sorted(found, key=_position, reverse=True)[:limit]
@@ -234,8 +213,7 @@ class MemoryLedger:
         rows = [
             row.handoff
             for row in self._rows.values()
-            if (row.handoff.tenant_id, row.handoff.contact_id)
-            == (tenant_id, contact_id)
+            if (row.handoff.tenant_id, row.handoff.contact_id) == (tenant_id, contact_id)
             and row.handoff.state is not State.DENIED
         ]
         return Snapshot(
@@ -248,27 +226,17 @@ class MemoryLedger:
             pending_handoff_id=contact.pending_handoff_id,
             opted_out=contact.opted_out,
             dnd=contact.dnd,
-            history=tuple(
-                _past(row)
-                for row in sorted(rows, key=_position)
-                if _matters(row, now, contact.waiting)
-            ),
+            history=tuple(_past(row) for row in sorted(rows, key=_position) if _matters(row, now, contact.waiting)),
             waiting_message_ids=tuple(contact.waiting),
             override=OverrideMessage(
                 message_id=override_message_id,
                 text=text,
                 receive_time=receive_time,
-                used=any(
-                    row.override_message_id == override_message_id for row in rows
-                ),
+                used=any(row.override_message_id == override_message_id for row in rows),
             )
             if override_message_id in contact.messages
             else None,
-            facts=tuple(
-                fact
-                for fact in contact.facts.values()
-                if fact.private_to in (None, target_bot)
-            ),
+            facts=tuple(fact for fact in contact.facts.values() if fact.private_to in (None, target_bot)),
         )
 
     def _earlier(self, tenant_id: str, request_id: str) -> Handoff | None:
@@ -276,8 +244,7 @@ class MemoryLedger:
             (
                 row.handoff
                 for row in self._rows.values()
-                if (row.handoff.tenant_id, row.handoff.request_id)
-                == (tenant_id, request_id)
+                if (row.handoff.tenant_id, row.handoff.request_id) == (tenant_id, request_id)
             ),
             None,
         )
@@ -296,9 +263,7 @@ class MemoryLedger:
     def _contact(self, handoff: Handoff) -> _Contact:
         return self._contacts[(handoff.tenant_id, handoff.contact_id)]
 
-    def _change_owner(
-        self, contact: _Contact, owner: str, *, pending: str | None
-    ) -> None:
+    def _change_owner(self, contact: _Contact, owner: str, *, pending: str | None) -> None:
         contact.owner = owner
         contact.epoch += 1
         contact.version += 1
@@ -311,9 +276,7 @@ def _position(handoff: Handoff) -> Position:
 
 
 def _matters(handoff: Handoff, now: datetime, waiting: list[str]) -> bool:
-    barred = handoff.state in GIVEN_BACK and not set(waiting).isdisjoint(
-        handoff.message_ids
-    )
+    barred = handoff.state in GIVEN_BACK and not set(waiting).isdisjoint(handoff.message_ids)
     return barred or now - handoff.decide_time < _KEPT
 
 

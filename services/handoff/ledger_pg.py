@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import asyncpg
 
 from kit.errors import Contended
+from kit.lane import Fact
 from kit.pg.pool import Pool
 from services.handoff.ledger import (
     Ended,
@@ -21,7 +22,6 @@ from services.handoff.ledger import (
     Settled,
 )
 from services.handoff.values import (
-    Fact,
     Handoff,
     Outcome,
     OverrideMessage,
@@ -64,15 +64,11 @@ class PostgresLedger:
 
     async def record(self, entry: Entry) -> Recorded:
         async with _contended(entry.handoff.contact_id):
-            result = await self._pool.fetchval(
-                "select record_handoff($1, $2)", _entry(entry), entry.capsule
-            )
+            result = await self._pool.fetchval("select record_handoff($1, $2)", _entry(entry), entry.capsule)
         return Recorded(result)
 
     async def claim_offers(self, *, limit: int, lease_seconds: float) -> list[Offer]:
-        rows = await self._pool.fetch(
-            "select claim_offers($1, $2)", limit, timedelta(seconds=lease_seconds)
-        )
+        rows = await self._pool.fetch("select claim_offers($1, $2)", limit, timedelta(seconds=lease_seconds))
         return [
             Offer(
                 handoff=_handoff(row),
@@ -83,9 +79,7 @@ class PostgresLedger:
         ]
 
     async def postpone_offer(self, handoff_id: str, *, seconds: float) -> None:
-        await self._pool.execute(
-            "select postpone_offer($1, $2)", handoff_id, timedelta(seconds=seconds)
-        )
+        await self._pool.execute("select postpone_offer($1, $2)", handoff_id, timedelta(seconds=seconds))
 
     async def expire_offers(self, *, limit: int) -> list[str]:
         return list(await self._pool.fetchval("select expire_offers($1)", limit))
@@ -93,26 +87,20 @@ class PostgresLedger:
     async def redeem(self, handoff_id: str, *, epoch: int) -> Settled:
         async with _contended(handoff_id):
             return _settled(
-                await self._pool.fetchval(
-                    "select redeem_ticket($1, $2)", handoff_id, epoch
-                ),
+                await self._pool.fetchval("select redeem_ticket($1, $2)", handoff_id, epoch),
                 State.ACCEPTED,
             )
 
     async def decline(self, handoff_id: str, *, reason: str) -> Settled:
         async with _contended(handoff_id):
-            result = await self._pool.fetchval(
-                "select compensate($1, 'DECLINED', $2)", handoff_id, reason
-            )
+            result = await self._pool.fetchval("select compensate($1, 'DECLINED', $2)", handoff_id, reason)
         return _settled(result, State.DECLINED)
 
     async def get(self, handoff_id: str) -> Handoff | None:
         row = await self._pool.fetchval("select get_handoff($1)", handoff_id)
         return _handoff(row) if row else None
 
-    async def page(
-        self, tenant_id: str, contact_id: str, *, limit: int, before: Position | None
-    ) -> list[Handoff]:
+    async def page(self, tenant_id: str, contact_id: str, *, limit: int, before: Position | None) -> list[Handoff]:
         time, handoff_id = before or (None, None)
         rows = await self._pool.fetch(
             "select list_handoffs($1, $2, $3, $4, $5)",
@@ -125,9 +113,7 @@ class PostgresLedger:
         return [_handoff(row) for (row,) in rows]
 
     async def owner(self, tenant_id: str, contact_id: str) -> Owner | None:
-        row = await self._pool.fetchval(
-            "select get_owner($1, $2)", tenant_id, contact_id
-        )
+        row = await self._pool.fetchval("select get_owner($1, $2)", tenant_id, contact_id)
         if row is None:
             return None
         return Owner(
@@ -147,9 +133,7 @@ async def _contended(name: str) -> AsyncIterator[None]:
         asyncpg.DeadlockDetectedError,
         asyncpg.SerializationError,
     ) as error:
-        raise Contended(
-            f"too many are changing {name} at once", contact_id=name
-        ) from error
+        raise Contended(f"too many are changing {name} at once", contact_id=name) from error
 
 
 def _settled(result: str, wanted: State) -> Settled:
@@ -278,9 +262,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
                 }
                 for verdict in handoff.verdicts
             ],
-            "blocking_rule": handoff.blocking_rule.value
-            if handoff.blocking_rule
-            else None,
+            "blocking_rule": handoff.blocking_rule.value if handoff.blocking_rule else None,
             "block_reason": handoff.block_reason,
             "confidence": handoff.confidence,
             "summary": handoff.summary,

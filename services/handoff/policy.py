@@ -33,21 +33,15 @@ def decide(policy: Policy, snapshot: Snapshot, proposal: Proposal) -> Decision:
         (`circular` for the cycle rule) and is empty when approved.
     """
     verdicts = tuple(rule(policy, snapshot, proposal) for rule in RULES)
-    blocking = next(
-        (verdict for verdict in verdicts if verdict.outcome is Outcome.FAIL), None
-    )
+    blocking = next((verdict for verdict in verdicts if verdict.outcome is Outcome.FAIL), None)
     overridden = any(verdict.outcome is Outcome.OVERRIDDEN for verdict in verdicts)
     return Decision(
         approved=blocking is None,
         verdicts=verdicts,
         blocking_rule=blocking.rule if blocking else None,
-        block_reason=f"{_reason_name(blocking.rule)}: {blocking.detail}"
-        if blocking
-        else "",
+        block_reason=f"{_reason_name(blocking.rule)}: {blocking.detail}" if blocking else "",
         policy_version=policy.version,
-        override_message_id=proposal.override_message_id
-        if overridden and blocking is None
-        else None,
+        override_message_id=proposal.override_message_id if overridden and blocking is None else None,
     )
 
 

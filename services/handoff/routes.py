@@ -54,9 +54,7 @@ class Policy:
 
     def targets(self, source_bot: str) -> tuple[str, ...]:
         """Return where a bot may hand over to, in order of the alphabet."""
-        return tuple(
-            sorted(target for source, target in self.routes if source == source_bot)
-        )
+        return tuple(sorted(target for source, target in self.routes if source == source_bot))
 
 
 def read_policy(version: int, body: object) -> Policy:
@@ -80,9 +78,7 @@ def read_policy(version: int, body: object) -> Policy:
     return Policy(
         version=version,
         routes=MappingProxyType(routes),
-        cycle_window=timedelta(
-            minutes=_whole(body, "cycle_window_minutes", most=_LONGEST_WINDOW_MINUTES)
-        ),
+        cycle_window=timedelta(minutes=_whole(body, "cycle_window_minutes", most=_LONGEST_WINDOW_MINUTES)),
         hourly_limit=_whole(body, "hourly_limit", most=_MOST_PER_WINDOW),
         daily_limit=_whole(body, "daily_limit", most=_MOST_PER_WINDOW),
         intent_bots=MappingProxyType(_read_bots(body, "intent_bots", bots)),
@@ -98,12 +94,8 @@ def _read_routes(value: object) -> dict[Route, float]:
         source, found, target = str(name).partition(">")
         if not (found and source and target) or source == target or ">" in target:
             raise BadPolicy(f"routes: {name} is not of the form source>target")
-        if not _is_number(threshold) or not (
-            math.isfinite(threshold) and 0.0 < threshold <= 1.0
-        ):
-            raise BadPolicy(
-                f"routes: the threshold of {name} is not above 0 and at most 1"
-            )
+        if not _is_number(threshold) or not (math.isfinite(threshold) and 0.0 < threshold <= 1.0):
+            raise BadPolicy(f"routes: the threshold of {name} is not above 0 and at most 1")
         routes[(source, target)] = float(threshold)
     return routes
 
@@ -115,13 +107,9 @@ def _whole(body: Mapping[object, object], key: str, *, most: int) -> int:
     return value
 
 
-def _read_bots(
-    body: Mapping[object, object], key: str, bots: set[str]
-) -> dict[str, str]:
+def _read_bots(body: Mapping[object, object], key: str, bots: set[str]) -> dict[str, str]:
     value = body.get(key, {})
-    if not isinstance(value, Mapping) or not all(
-        isinstance(name, str) and name for name in value
-    ):
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) and name for name in value):
         raise BadPolicy(f"{key} is no object of name to bot")
     strangers = sorted({str(bot) for bot in value.values()} - bots)
     if strangers:

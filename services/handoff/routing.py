@@ -60,9 +60,7 @@ class Router:
     ) -> None:
         self._ledger = ledger
         self._channels = channels
-        self._bots = {
-            bot: bot_grpc.BotServiceStub(channel) for bot, channel in channels.items()
-        }
+        self._bots = {bot: bot_grpc.BotServiceStub(channel) for bot, channel in channels.items()}
         self._key = key
         self._clock = clock
         self._offer_life = offer_life
@@ -150,25 +148,17 @@ class Router:
             )
         # Protects the other offers and the process from one that breaks.
         except Exception as error:  # noqa: BLE001
-            log.error(
-                "handoff.failed", handoff_id=offer.handoff.handoff_id, **describe(error)
-            )
+            log.error("handoff.failed", handoff_id=offer.handoff.handoff_id, **describe(error))
 
     async def _ask(self, offer: Offer) -> None:
         handoff = offer.handoff
         target = self._bots.get(handoff.target_bot)
         if target is None:
-            await self._ledger.postpone_offer(
-                handoff.handoff_id, seconds=self._offer_life.total_seconds()
-            )
+            await self._ledger.postpone_offer(handoff.handoff_id, seconds=self._offer_life.total_seconds())
             return
-        request = bot_pb.OfferHandoffRequest(
-            ticket=self._ticket(offer), capsule=offer.capsule
-        )
+        request = bot_pb.OfferHandoffRequest(ticket=self._ticket(offer), capsule=offer.capsule)
         try:
-            response = await call(
-                target.OfferHandoff, request, seconds=self._call_seconds
-            )
+            response = await call(target.OfferHandoff, request, seconds=self._call_seconds)
         except PorchlightError as error:
             _log("handoff.failed", handoff, reason=error.reason, attempt=offer.attempt)
             await self._ledger.postpone_offer(handoff.handoff_id, seconds=AGAIN_SECONDS)
@@ -177,15 +167,11 @@ class Router:
             settled = await self._ledger.redeem(handoff.handoff_id, epoch=handoff.epoch)
             _log_settled("handoff.accepted", handoff, settled)
         elif response.answer == bot_pb.OFFER_ANSWER_DECLINE:
-            settled = await self._ledger.decline(
-                handoff.handoff_id, reason=response.reason[:LONGEST_REASON]
-            )
+            settled = await self._ledger.decline(handoff.handoff_id, reason=response.reason[:LONGEST_REASON])
             _log_settled("handoff.declined", handoff, settled)
         else:
             # DEFER, or an answer of a newer contract: the target calls, or the offer ends.
-            await self._ledger.postpone_offer(
-                handoff.handoff_id, seconds=self._offer_life.total_seconds()
-            )
+            await self._ledger.postpone_offer(handoff.handoff_id, seconds=self._offer_life.total_seconds())
             _log("handoff.deferred", handoff)
 
     def _ticket(self, offer: Offer) -> bot_pb.Ticket:

@@ -9,13 +9,13 @@ import math
 from datetime import datetime, timedelta
 from typing import Final
 
+from kit.lane import Fact
 from services.handoff.routes import Policy
 from services.handoff.values import (
     COUNTED,
     GIVEN_BACK,
     HUMAN,
     OPERATOR,
-    Fact,
     Outcome,
     PastHandoff,
     Proposal,
@@ -49,9 +49,7 @@ def identity(policy: Policy, seen: Snapshot, asked: Proposal) -> Verdict:
 
 def ownership(policy: Policy, seen: Snapshot, asked: Proposal) -> Verdict:
     """The source owns the contact, at the epoch it believes in, and nothing is pending."""
-    observed = f"{seen.owner} at epoch {seen.epoch}" + (
-        ", a handoff pending" if seen.pending_handoff_id else ""
-    )
+    observed = f"{seen.owner} at epoch {seen.epoch}" + (", a handoff pending" if seen.pending_handoff_id else "")
     epoch = f" at epoch {asked.expected_epoch}" if asked.expected_epoch else ""
     limit = f"{asked.source_bot}{epoch}, nothing pending"
     if seen.pending_handoff_id:
@@ -63,9 +61,7 @@ def ownership(policy: Policy, seen: Snapshot, asked: Proposal) -> Verdict:
     elif asked.expected_epoch not in (0, seen.epoch):
         detail = f"The contact changed hands since epoch {asked.expected_epoch}; it is now {seen.epoch}."
     else:
-        return _passed(
-            Rule.OWNERSHIP, observed, limit, f"{asked.source_bot} owns the contact."
-        )
+        return _passed(Rule.OWNERSHIP, observed, limit, f"{asked.source_bot} owns the contact.")
     return _failed(Rule.OWNERSHIP, observed, limit, detail)
 
 
@@ -84,9 +80,7 @@ def route(policy: Policy, seen: Snapshot, asked: Proposal) -> Verdict:
         if same and past.state in GIVEN_BACK and waiting.intersection(past.message_ids):
             what = "declined" if past.state.value == "DECLINED" else "did not take"
             detail = f"{asked.target_bot} {what} this contact with the message that still waits."
-            return _failed(
-                Rule.ROUTE, f"{name}, {past.state.value.lower()} before", limit, detail
-            )
+            return _failed(Rule.ROUTE, f"{name}, {past.state.value.lower()} before", limit, detail)
     return _passed(Rule.ROUTE, name, limit, f"The route from {name} is open.")
 
 
@@ -94,9 +88,7 @@ def consent(policy: Policy, seen: Snapshot, asked: Proposal) -> Verdict:
     """The person has not opted out and may be contacted."""
     limit = "no opt-out, no do-not-disturb"
     if seen.opted_out:
-        return _failed(
-            Rule.CONSENT, "opted out", limit, "The person asked for no more messages."
-        )
+        return _failed(Rule.CONSENT, "opted out", limit, "The person asked for no more messages.")
     if seen.dnd:
         return _failed(
             Rule.CONSENT,
@@ -104,9 +96,7 @@ def consent(policy: Policy, seen: Snapshot, asked: Proposal) -> Verdict:
             limit,
             "The CRM marks the person as do-not-disturb.",
         )
-    return _passed(
-        Rule.CONSENT, "may be contacted", limit, "The person may be contacted."
-    )
+    return _passed(Rule.CONSENT, "may be contacted", limit, "The person may be contacted.")
 
 
 def cycle(policy: Policy, seen: Snapshot, asked: Proposal) -> Verdict:
@@ -117,11 +107,7 @@ def cycle(policy: Policy, seen: Snapshot, asked: Proposal) -> Verdict:
     """
     minutes = policy.cycle_window // timedelta(minutes=1)
     limit = f"not within {minutes} minutes after {asked.target_bot} handed over"
-    left = [
-        past.decide_time
-        for past in _counted(seen, policy.cycle_window)
-        if past.source_bot == asked.target_bot
-    ]
+    left = [past.decide_time for past in _counted(seen, policy.cycle_window) if past.source_bot == asked.target_bot]
     if not left:
         detail = f"{asked.target_bot} did not hand this contact over in the last {minutes} minutes."
         return _passed(Rule.CYCLE, "not left in the window", limit, detail)
@@ -203,11 +189,7 @@ def overrides(policy: Policy, seen: Snapshot, asked: Proposal) -> bool:
     carry an intent whose words stand in it and which the source does not serve.
     """
     message = seen.override
-    if (
-        message is None
-        or message.message_id != asked.override_message_id
-        or message.used
-    ):
+    if message is None or message.message_id != asked.override_message_id or message.used:
         return False
     last = max(
         (past.decide_time for past in seen.history if past.state in COUNTED),
@@ -239,11 +221,7 @@ def _fold(text: str) -> str:
 
 
 def _counted(seen: Snapshot, window: timedelta) -> list[PastHandoff]:
-    return [
-        past
-        for past in seen.history
-        if past.state in COUNTED and _within(past.decide_time, seen.now, window)
-    ]
+    return [past for past in seen.history if past.state in COUNTED and _within(past.decide_time, seen.now, window)]
 
 
 def _within(moment: datetime, now: datetime, window: timedelta) -> bool:
@@ -256,12 +234,8 @@ def _age(span: timedelta) -> str:
 
 
 def _passed(rule: Rule, observed: str, limit: str, detail: str) -> Verdict:
-    return Verdict(
-        rule=rule, outcome=Outcome.PASS, observed=observed, limit=limit, detail=detail
-    )
+    return Verdict(rule=rule, outcome=Outcome.PASS, observed=observed, limit=limit, detail=detail)
 
 
 def _failed(rule: Rule, observed: str, limit: str, detail: str) -> Verdict:
-    return Verdict(
-        rule=rule, outcome=Outcome.FAIL, observed=observed, limit=limit, detail=detail
-    )
+    return Verdict(rule=rule, outcome=Outcome.FAIL, observed=observed, limit=limit, detail=detail)

@@ -34,71 +34,47 @@ class HandoffServicer(pb_grpc.HandoffServiceServicer):
         self._arbiter = arbiter
         self._ledger = ledger
 
-    async def EvaluateHandoff(
-        self, request: pb.EvaluateHandoffRequest, context: Any
-    ) -> pb.EvaluateHandoffResponse:
-        decision = await self._arbiter.evaluate(
-            wire.proposal(request.proposal, caller=caller())
-        )
+    async def EvaluateHandoff(self, request: pb.EvaluateHandoffRequest, context: Any) -> pb.EvaluateHandoffResponse:
+        decision = await self._arbiter.evaluate(wire.proposal(request.proposal, caller=caller()))
         return wire.evaluate_response(decision)
 
-    async def RequestHandoff(
-        self, request: pb.RequestHandoffRequest, context: Any
-    ) -> pb.RequestHandoffResponse:
+    async def RequestHandoff(self, request: pb.RequestHandoffRequest, context: Any) -> pb.RequestHandoffResponse:
         asked = wire.proposal(request.proposal, caller=caller())
         request_id = checks.identifier("request_id", request.request_id)
         handoff, replayed = await self._arbiter.request(asked, request_id=request_id)
         return wire.request_response(handoff, replayed=replayed)
 
-    async def AcceptHandoff(
-        self, request: pb.AcceptHandoffRequest, context: Any
-    ) -> pb.AcceptHandoffResponse:
+    async def AcceptHandoff(self, request: pb.AcceptHandoffRequest, context: Any) -> pb.AcceptHandoffResponse:
         handoff = await self._arbiter.accept(request.ticket, caller=caller())
         return pb.AcceptHandoffResponse(handoff=wire.handoff(handoff))
 
-    async def DeclineHandoff(
-        self, request: pb.DeclineHandoffRequest, context: Any
-    ) -> pb.DeclineHandoffResponse:
+    async def DeclineHandoff(self, request: pb.DeclineHandoffRequest, context: Any) -> pb.DeclineHandoffResponse:
         reason = checks.text("reason", request.reason, longest=200, shortest=1)
-        handoff = await self._arbiter.decline(
-            request.ticket, reason=reason, caller=caller()
-        )
+        handoff = await self._arbiter.decline(request.ticket, reason=reason, caller=caller())
         return pb.DeclineHandoffResponse(handoff=wire.handoff(handoff))
 
-    async def GetOwner(
-        self, request: pb.GetOwnerRequest, context: Any
-    ) -> pb.GetOwnerResponse:
+    async def GetOwner(self, request: pb.GetOwnerRequest, context: Any) -> pb.GetOwnerResponse:
         tenant_id = checks.identifier("tenant_id", request.tenant_id)
         contact_id = checks.identifier("contact_id", request.contact_id)
         owner = await self._ledger.owner(tenant_id, contact_id)
         if owner is None:
-            raise ContactNotFound(
-                f"there is no contact {contact_id}", contact_id=contact_id
-            )
+            raise ContactNotFound(f"there is no contact {contact_id}", contact_id=contact_id)
         return wire.owner_response(owner)
 
-    async def GetHandoff(
-        self, request: pb.GetHandoffRequest, context: Any
-    ) -> pb.GetHandoffResponse:
+    async def GetHandoff(self, request: pb.GetHandoffRequest, context: Any) -> pb.GetHandoffResponse:
         handoff_id = checks.identifier("handoff_id", request.handoff_id)
         handoff = await self._ledger.get(handoff_id)
         if handoff is None:
-            raise HandoffNotFound(
-                f"there is no handoff {handoff_id}", handoff_id=handoff_id
-            )
+            raise HandoffNotFound(f"there is no handoff {handoff_id}", handoff_id=handoff_id)
         return pb.GetHandoffResponse(handoff=wire.handoff(handoff))
 
-    async def ListHandoffs(
-        self, request: pb.ListHandoffsRequest, context: Any
-    ) -> pb.ListHandoffsResponse:
+    async def ListHandoffs(self, request: pb.ListHandoffsRequest, context: Any) -> pb.ListHandoffsResponse:
         tenant_id = checks.identifier("tenant_id", request.tenant_id)
         contact_id = checks.identifier("contact_id", request.contact_id)
         size = checks.page_size(request.page_size, default=20, most=100)
         before = wire.position(request.page_token)
         # One more than asked for says whether there is another page.
-        found = await self._ledger.page(
-            tenant_id, contact_id, limit=size + 1, before=before
-        )
+        found = await self._ledger.page(tenant_id, contact_id, limit=size + 1, before=before)
         shown = found[:size]
         return pb.ListHandoffsResponse(
             handoffs=[wire.handoff(each) for each in shown],
@@ -111,14 +87,8 @@ async def build(settings: HandoffSettings, stack: AsyncExitStack) -> Served:
     pool = await open_pool(settings.database_url.get_secret_value(), name="handoff")
     stack.push_async_callback(pool.close)
     ledger = PostgresLedger(pool)
-    key = tickets.read_signing_key(
-        settings.ticket_key_file, key_id=settings.ticket_key_id
-    )
-    older = (
-        tickets.read_public_keys(settings.ticket_public_keys_file)
-        if settings.ticket_public_keys_file
-        else {}
-    )
+    key = tickets.read_signing_key(settings.ticket_key_file, key_id=settings.ticket_key_id)
+    older = tickets.read_public_keys(settings.ticket_public_keys_file) if settings.ticket_public_keys_file else {}
     token = read_token(settings.token_file)
     channels = {}
     for bot, target in settings.bot_targets.items():

@@ -10,9 +10,7 @@ from kit.settings import Settings
 class HandoffSettings(Settings):
     """The settings of every process, and the arbiter's own."""
 
-    ticket_key_file: Path = Field(
-        description="The Ed25519 key that signs tickets, PEM."
-    )
+    ticket_key_file: Path = Field(description="The Ed25519 key that signs tickets, PEM.")
     ticket_key_id: str = Field(
         "k1",
         min_length=1,
@@ -23,12 +21,6 @@ class HandoffSettings(Settings):
         None,
         description="JSON of older public keys whose tickets are still good, while keys are rotated.",
     )
-    offer_seconds: float = Field(
-        10.0, ge=1, le=60, description="How long a target has to answer an offer."
-    )
-    offer_call_seconds: float = Field(
-        1.0, ge=0.1, le=10, description="Deadline of one call of OfferHandoff."
-    )
-    sweep_seconds: float = Field(
-        1.0, ge=0.05, le=60, description="How often offers left behind are looked for."
-    )
+    offer_seconds: float = Field(10.0, ge=1, le=60, description="How long a target has to answer an offer.")
+    offer_call_seconds: float = Field(1.0, ge=0.1, le=10, description="Deadline of one call of OfferHandoff.")
+    sweep_seconds: float = Field(1.0, ge=0.05, le=60, description="How often offers left behind are looked for.")

@@ -5,12 +5,11 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from typing import TypeAlias
+
+from kit.lane import Fact
 
 OPERATOR = "operator"
 HUMAN = "human"
-
-FactValue: TypeAlias = str | int | bool
 
 
 class State(enum.Enum):
@@ -68,24 +67,6 @@ class Verdict:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Fact:
-    """One thing that is known about a contact.
-
-    `bot`, `learn_time` and `private_to` are the database's; empty in a proposal.
-    """
-
-    name: str
-    value: FactValue
-    words: str = ""
-    message_id: str = ""
-    extractor: str = "rules"
-    confidence: float = 1.0
-    bot: str = ""
-    private_to: str | None = None
-    learn_time: datetime | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
 class Proposal:
     """What a bot, or the operator acting for one, asks for."""
 
@@ -109,9 +90,7 @@ class Proposal:
         """
         content = asdict(self)
         del content["caller"]
-        return hashlib.sha256(
-            json.dumps(content, sort_keys=True, default=str).encode()
-        ).hexdigest()
+        return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
 @dataclass(frozen=True, kw_only=True)

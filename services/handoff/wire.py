@@ -2,6 +2,7 @@
 
 import base64
 import binascii
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
@@ -12,18 +13,18 @@ from porchlight.handoff.v1 import handoff_service_pb2 as pb
 
 from kit import checks
 from kit.errors import InvalidField
+from kit.facts_wire import FACTS_MOST, fact_from_proto, fact_to_proto
+from kit.lane import Fact
 from services.handoff.ledger import Owner, Position
 from services.handoff.values import (
     Decision,
-    Fact,
-    FactValue,
     Handoff,
     Proposal,
+    Rule,
     State,
     Verdict,
 )
 
-MOST_FACTS: Final = 64
 MOST_PENDING: Final = 20
 MOST_CAPSULE_BYTES: Final = 64 * 1024
 _MOST_INT64: Final = 2**63 - 1
@@ -35,74 +36,27 @@ def proposal(message: pb.HandoffProposal, *, caller: str) -> Proposal:
     Raises:
         InvalidField: Something is over its limit; names the field.
     """
-    checks.count("proposal.facts", message.facts, most=MOST_FACTS)
+    checks.count("proposal.facts", message.facts, most=FACTS_MOST)
     override = message.override_message_id
     return Proposal(
         tenant_id=checks.identifier("proposal.tenant_id", message.tenant_id),
         contact_id=checks.identifier("proposal.contact_id", message.contact_id),
-        source_bot=checks.identifier(
-            "proposal.source_bot", message.source_bot, longest=32
-        ),
-        target_bot=checks.identifier(
-            "proposal.target_bot", message.target_bot, longest=32
-        ),
-        confidence=checks.number(
-            "proposal.confidence", message.confidence, low=0.0, high=1.0
-        ),
-        summary=checks.text(
-            "proposal.summary", message.summary, longest=2000, shortest=1
-        ),
-        expected_epoch=checks.integer(
-            "proposal.expected_epoch", message.expected_epoch, low=0, high=_MOST_INT64
-        ),
-        turn_no=checks.integer(
-            "proposal.turn_no", message.turn_no, low=0, high=_MOST_INT64
-        ),
+        source_bot=checks.identifier("proposal.source_bot", message.source_bot, longest=32),
+        target_bot=checks.identifier("proposal.target_bot", message.target_bot, longest=32),
+        confidence=checks.number("proposal.confidence", message.confidence, low=0.0, high=1.0),
+        summary=checks.text("proposal.summary", message.summary, longest=2000, shortest=1),
+        expected_epoch=checks.integer("proposal.expected_epoch", message.expected_epoch, low=0, high=_MOST_INT64),
+        turn_no=checks.integer("proposal.turn_no", message.turn_no, low=0, high=_MOST_INT64),
         facts=tuple(
-            _fact(f"proposal.facts[{index}]", fact)
-            for index, fact in enumerate(message.facts)
+            fact_from_proto(fact, field=f"proposal.facts[{index}]") for index, fact in enumerate(message.facts)
         ),
-        open_question=checks.text(
-            "proposal.open_question", message.open_question, longest=500
-        ),
-        override_message_id=checks.identifier("proposal.override_message_id", override)
-        if override
-        else "",
+        open_question=checks.text("proposal.open_question", message.open_question, longest=500),
+        override_message_id=checks.identifier("proposal.override_message_id", override) if override else "",
         caller=caller,
     )
 
 
-def _fact(field: str, message: bot_pb.Fact) -> Fact:
-    return Fact(
-        name=checks.identifier(f"{field}.name", message.name),
-        value=_fact_value(field, message),
-        words=checks.text(f"{field}.words", message.words, longest=500),
-        message_id=checks.text(f"{field}.message_id", message.message_id, longest=64),
-        extractor=checks.identifier(f"{field}.extractor", message.extractor),
-        confidence=checks.number(
-            f"{field}.confidence", message.confidence, low=0.0, high=1.0
-        ),
-    )
-
-
-def _fact_value(field: str, message: bot_pb.Fact) -> FactValue:
-    kind = message.WhichOneof("value")
-    if kind == "text_value":
-        return checks.text(
-            f"{field}.text_value", message.text_value, longest=500, shortest=1
-        )
-    if kind == "integer_value":
-        return message.integer_value
-    if kind == "boolean_value":
-        return message.boolean_value
-    raise InvalidField(
-        f"{field}.value is not set", field=f"{field}.value", limit="one of its kinds"
-    )
-
-
-def capsule(
-    asked: Proposal, *, known: tuple[Fact, ...], now: datetime, waiting: tuple[str, ...]
-) -> bytes:
+def capsule(asked: Proposal, *, known: tuple[Fact, ...], now: datetime, waiting: tuple[str, ...]) -> bytes:
     """Serialise what the target must know; the ticket holds its digest.
 
     What the proposal says replaces what was known under the same name. When all of
@@ -113,11 +67,11 @@ def capsule(
         known: Stored facts that the target may see, oldest first.
     """
     new = {fact.name: fact for fact in asked.facts}
-    facts = [_known_fact(fact) for fact in known if fact.name not in new]
-    facts += [_known_fact(fact, bot=asked.source_bot, now=now) for fact in new.values()]
+    facts = [fact for fact in known if fact.name not in new]
+    facts += [replace(fact, bot=asked.source_bot, learn_time=now) for fact in new.values()]
     message = bot_pb.Capsule(
         schema_version=1,
-        facts=facts[-MOST_FACTS:],
+        facts=[fact_to_proto(fact) for fact in facts[-FACTS_MOST:]],
         summary=asked.summary,
         open_question=asked.open_question,
         pending_message_ids=waiting[:MOST_PENDING],
@@ -125,28 +79,6 @@ def capsule(
     while message.ByteSize() > MOST_CAPSULE_BYTES:
         del message.facts[0]
     return message.SerializeToString(deterministic=True)
-
-
-def _known_fact(
-    fact: Fact, *, bot: str = "", now: datetime | None = None
-) -> bot_pb.Fact:
-    message = bot_pb.Fact(
-        name=fact.name,
-        words=fact.words,
-        message_id=fact.message_id,
-        extractor=fact.extractor,
-        confidence=fact.confidence,
-        bot=fact.bot or bot,
-        learn_time=_stamp(fact.learn_time or now),
-    )
-    # bool first: it is an int, too.
-    if isinstance(fact.value, bool):
-        message.boolean_value = fact.value
-    elif isinstance(fact.value, int):
-        message.integer_value = fact.value
-    else:
-        message.text_value = fact.value
-    return message
 
 
 def handoff(record: Handoff) -> pb.Handoff:
@@ -198,9 +130,7 @@ def evaluate_response(decision: Decision) -> pb.EvaluateHandoffResponse:
 def request_response(record: Handoff, *, replayed: bool) -> pb.RequestHandoffResponse:
     """Write a request's answer. `handoff` is the record as it stands now."""
     approved = record.state is not State.DENIED
-    return pb.RequestHandoffResponse(
-        approved=approved, handoff=handoff(record), replayed=replayed
-    )
+    return pb.RequestHandoffResponse(approved=approved, handoff=handoff(record), replayed=replayed)
 
 
 def owner_response(owner: Owner) -> pb.GetOwnerResponse:
@@ -214,9 +144,7 @@ def owner_response(owner: Owner) -> pb.GetOwnerResponse:
 
 def page_token(record: Handoff) -> str:
     """Return what names the place after `record` in a list."""
-    place = orjson.dumps(
-        [record.decide_time.astimezone(UTC).isoformat(), record.handoff_id]
-    )
+    place = orjson.dumps([record.decide_time.astimezone(UTC).isoformat(), record.handoff_id])
     return base64.urlsafe_b64encode(place).decode()
 
 
@@ -229,27 +157,21 @@ def position(token: str) -> Position | None:
     if not token:
         return None
     try:
-        time, handoff_id = orjson.loads(
-            base64.b64decode(token, altchars=b"-_", validate=True)
-        )
+        time, handoff_id = orjson.loads(base64.b64decode(token, altchars=b"-_", validate=True))
         moment = datetime.fromisoformat(time)
         if moment.tzinfo is None:
             raise ValueError("no time zone")
         return moment, checks.identifier("page_token", handoff_id)
     except (ValueError, TypeError, binascii.Error, InvalidField) as error:
         limit = "the `next_page_token` of an earlier answer"
-        raise InvalidField(
-            f"page_token is not {limit}", field="page_token", limit=limit
-        ) from error
+        raise InvalidField(f"page_token is not {limit}", field="page_token", limit=limit) from error
 
 
 def _rule(rule: Rule) -> pb.Rule.ValueType:
     return pb.Rule.Value(f"RULE_{rule.value}")
 
 
-def _stamp(moment: datetime | None) -> Timestamp | None:
-    if moment is None:
-        return None
+def _stamp(moment: datetime) -> Timestamp:
     stamp = Timestamp()
     stamp.FromDatetime(moment)
     return stamp

@@ -81,16 +81,16 @@ async def an_edge(tmp_path: Path, script: Script, **changes: Any) -> AsyncIterat
         servicer = type(name, (getattr(generated, f"{name}Servicer"),), methods)()
         add = getattr(generated, f"add_{name}Servicer_to_server")
         servicers.append((add, servicer, messages.DESCRIPTOR.services_by_name[name].full_name))
-    server, health = make_server("lead", settings, servicers)
-    edge = Edge(bind(server, settings), settings, health)
-    await health.set("", SERVING)
-    await server.start()
+    rpc = make_server("lead", settings, servicers)
+    edge = Edge(bind(rpc.server, settings), settings, rpc.health)
+    await rpc.health.set("", SERVING)
+    await rpc.server.start()
     try:
         yield edge
     finally:
         for channel in edge.opened:
             await channel.close()
-        await server.stop(0)
+        await rpc.server.stop(0)
 
 
 def _scripted(script: Script) -> Any:
@@ -150,7 +150,9 @@ def documented_reasons() -> dict[str, tuple[str, set[str]]]:
 
 
 def test_every_reason_of_the_proto_has_exactly_one_class_and_the_other_way_round():
-    reasons = {name.removeprefix("ERROR_REASON_") for name in error_reason_pb2.ErrorReason.keys()} - {"UNSPECIFIED"}
+    reasons = {
+        name.removeprefix("ERROR_REASON_") for name in error_reason_pb2.ErrorReason.DESCRIPTOR.values_by_name
+    } - {"UNSPECIFIED"}
     assert set(errors.BY_REASON) == reasons
     leaves = {
         error for kind in errors.PorchlightError.__subclasses__() for error in kind.__subclasses__() if error.reason
@@ -405,7 +407,7 @@ def _expected(method: str, caller: str | None) -> str:
     return "SERVED" if caller in identities or (is_bot and access.BOT in identities) else "METHOD_NOT_ALLOWED"
 
 
-async def _answer(channel: grpc.aio.Channel, method: str, caller: str | None) -> str:
+async def _answer(channel: Any, method: str, caller: str | None) -> str:
     metadata = () if caller is None else _bearer(caller)
     try:
         if method.endswith(("/Watch", "/ServerReflectionInfo")):
@@ -420,7 +422,9 @@ async def _answer(channel: grpc.aio.Channel, method: str, caller: str | None) ->
     return "SERVED"
 
 
-@pytest.mark.parametrize("header", ["", "Bearer", "Bearer ", "Bearer wrong", "Basic token of operator", "token of operator"])
+@pytest.mark.parametrize(
+    "header", ["", "Bearer", "Bearer ", "Bearer wrong", "Basic token of operator", "token of operator"]
+)
 async def test_a_caller_without_a_known_token_is_refused(header, tmp_path):
     async with an_edge(tmp_path, replying) as edge:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -431,11 +435,8 @@ async def test_a_caller_without_a_known_token_is_refused(header, tmp_path):
 
 async def test_a_server_without_a_callers_file_serves_nobody(tmp_path):
     settings = Settings()
-    server, _ = make_server(
-        "lead",
-        settings,
-        [(bot_service_pb2_grpc.add_BotServiceServicer_to_server, bot_service_pb2_grpc.BotServiceServicer(), "x")],
-    )
+    bot = (bot_service_pb2_grpc.add_BotServiceServicer_to_server, bot_service_pb2_grpc.BotServiceServicer(), "x")
+    server = make_server("lead", settings, [bot]).server
     address = bind(server, settings)
     await server.start()
     async with grpc.aio.insecure_channel(address) as channel:
@@ -506,7 +507,7 @@ async def test_a_full_process_refuses_calls_and_still_answers_probes(tmp_path):
 
 async def test_every_call_is_counted_by_code(tmp_path):
     def counted() -> float:
-        return RPC_REQUESTS.labels("lead", PREVIEW, "NOT_FOUND")._value.get()
+        return float(RPC_REQUESTS.labels("lead", PREVIEW, "NOT_FOUND")._value.get())
 
     before = counted()
     async with an_edge(tmp_path, raising(errors.ContactNotFound("no c_81", contact_id="c_81"))) as edge:

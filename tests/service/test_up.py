@@ -102,7 +102,11 @@ async def test_killed_store_is_started_again_where_it_was(state_dir: Path, store
 
 async def test_process_left_by_a_killed_launcher_is_ended_first(state_dir: Path) -> None:
     orphan = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", ALPHA.module, env=os.environ | {"PORCHLIGHT_LISTEN": "127.0.0.1:0"}, start_new_session=True
+        sys.executable,
+        "-m",
+        ALPHA.module,
+        env=os.environ | {"PORCHLIGHT_LISTEN": "127.0.0.1:0"},
+        start_new_session=True,
     )
     (state_dir / "run").mkdir()
     (state_dir / "run" / "alpha.pid").write_text(f"{orphan.pid}\n")

@@ -21,7 +21,10 @@ def test_text_at_its_limit_is_accepted():
 
 
 def test_text_over_its_limit_names_field_and_limit():
-    assert refused(checks.text, "summary", "x" * 11, longest=10) == {"field": "summary", "limit": "at most 10 characters"}
+    assert refused(checks.text, "summary", "x" * 11, longest=10) == {
+        "field": "summary",
+        "limit": "at most 10 characters",
+    }
 
 
 def test_text_under_its_limit_names_field_and_limit():

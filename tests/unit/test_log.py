@@ -1,5 +1,6 @@
 """What gets into a log line, and what a reader that is gone does to the process."""
 
+import contextlib
 import os
 import subprocess
 import sys
@@ -18,10 +19,8 @@ def pipe():
     reader, writer = os.pipe()
     yield reader, writer
     for end in (reader, writer):
-        try:
+        with contextlib.suppress(OSError):
             os.close(end)
-        except OSError:
-            pass
 
 
 def printed(program: str) -> list[dict]:
@@ -136,7 +135,9 @@ def test_lines_of_several_threads_all_arrive(pipe):
 
 
 def test_a_process_without_stdout_goes_on():
-    program = "from kit import log; log.configure('x', level='info', fmt='json'); log.get_logger().info('process.ready')"
+    program = (
+        "from kit import log; log.configure('x', level='info', fmt='json'); log.get_logger().info('process.ready')"
+    )
     done = subprocess.run(["sh", "-c", f'exec "{sys.executable}" -c "{program}" >&-'], check=False, timeout=30)
     assert done.returncode == 0
 

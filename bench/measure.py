@@ -1,0 +1,92 @@
+"""Times and CPU of calls, and how they are written down."""
+
+import asyncio
+import os
+import platform
+import statistics
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+@dataclass
+class Way:
+    """One way that is measured, over all rounds."""
+
+    name: str
+    seconds: list[float] = field(default_factory=list)
+    """Duration of each call."""
+    cpu_seconds: float = 0.0
+    """CPU of the serving processes, all calls together."""
+    calls: int = 0
+
+    @property
+    def p50_ms(self) -> float:
+        """Median duration in milliseconds."""
+        return statistics.median(self.seconds) * 1e3
+
+    @property
+    def p99_ms(self) -> float:
+        """99th percentile in milliseconds."""
+        return statistics.quantiles(self.seconds, n=100)[98] * 1e3
+
+    @property
+    def cpu_us(self) -> float:
+        """CPU of the serving processes per call, in microseconds."""
+        return self.cpu_seconds / self.calls * 1e6
+
+
+def cpu_of(pids: Sequence[int]) -> float:
+    """Return user and system time of processes, in seconds."""
+    total = 0
+    for pid in pids:
+        # The name may hold spaces; what follows its bracket does not.
+        parts = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rsplit(")", 1)[1].split()
+        total += int(parts[11]) + int(parts[12])
+    return total / TICKS
+
+
+async def run_calls(
+    path: Way, call: Callable[[], Awaitable[object]], *, count: int, in_flight: int, pids: Sequence[int]
+) -> None:
+    """Make `count` calls, `in_flight` at a time, and add what they cost to `path`."""
+    left = iter(range(count))
+    before = cpu_of(pids)
+
+    async def caller() -> None:
+        for _ in left:
+            began = time.perf_counter()
+            await call()
+            path.seconds.append(time.perf_counter() - began)
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(in_flight):
+            group.create_task(caller())
+    path.cpu_seconds += cpu_of(pids) - before
+    path.calls += count
+
+
+def machine() -> str:
+    """Describe the machine in one line."""
+    model = next(
+        (line.split(":")[1].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        platform.machine(),
+    )
+    return f"{os.cpu_count()} cores of {model}, {platform.system()}, Python {platform.python_version()}"
+
+
+def table(paths: Sequence[Way], baseline: Way) -> str:
+    """Write paths as a Markdown table of ratios to the baseline."""
+    rows = [
+        "| path | calls | p50 ms | p50 x echo | p99 ms | CPU us/call | CPU x echo |",
+        "|---|---|---|---|---|---|---|",
+    ]
+    rows += [
+        f"| {p.name} | {p.calls} | {p.p50_ms:.2f} | {p.p50_ms / baseline.p50_ms:.1f} | {p.p99_ms:.2f} "
+        f"| {p.cpu_us:.0f} | {p.cpu_us / baseline.cpu_us:.1f} |"
+        for p in paths
+    ]
+    return "\n".join(rows)

@@ -1,0 +1,205 @@
+"""What makes a bot: its slots, its judgement and its words, as data. Pure.
+
+A bot is a folder with `BOT = BotSpec(...)`; everything else is `kit.bot.runtime`.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from enum import StrEnum
+from typing import Any, Final
+
+from kit.lane import Fact, InboundMessage
+
+Value = str | int | bool
+
+
+class SlotKind(StrEnum):
+    """What kind of value a slot takes."""
+
+    CHOICE = "choice"
+    TEXT = "text"
+    """The person's own words, such as the name of a place."""
+    INTEGER = "integer"
+    BOOLEAN = "boolean"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SlotSpec:
+    """One thing a bot wants to know."""
+
+    name: str
+    """The fact's name; ends in its unit."""
+    kind: SlotKind
+    meaning: str
+    """What it is, for the model and for people."""
+    question: str = ""
+    """What the person is asked; empty for what is only listened for."""
+    again: str = ""
+    """The same question in other words, for the second and last time."""
+    choices: Mapping[str, str] = field(default_factory=dict)
+    """Of a choice: each value, and how it is said back to the person."""
+    low: int = 0
+    """Of an integer: the least value."""
+    high: int = 0
+    """Of an integer: the greatest value."""
+    said: str = "{value}"
+    """How the value is said back; empty keeps it unsaid."""
+    private_to: str | None = None
+    """The only bot that may see the value."""
+    firm: bool = False
+    """Once known, only the rules may change it: a model's guess must not move a contact back and forth."""
+    modelled: bool = True
+    """Whether the model is asked for it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Heard:
+    """What the rules read from."""
+
+    messages: tuple[InboundMessage, ...]
+    """Oldest first."""
+    asked: str = ""
+    """The slot that was asked for last; empty when none."""
+    known: Mapping[str, Fact] = field(default_factory=dict)
+
+    @property
+    def today(self) -> date:
+        """The day of the last message: "next month" is counted from there."""
+        return self.messages[-1].write_time.date()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reading:
+    """What the rules read."""
+
+    facts: tuple[Fact, ...] = ()
+    denied: frozenset[str] = frozenset()
+    """Slots that the messages speak of without giving a value: "I don't know when". No model may fill these."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Signals:
+    """What a person says to the bot itself."""
+
+    if_bot: bool = False
+    human: bool = False
+    unsure: bool = False
+    no_texts: bool = False
+    courtesy: bool = False
+    question: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Situation:
+    """Everything a decision depends on."""
+
+    brokerage: str
+    first_name: str = ""
+    messages: tuple[InboundMessage, ...] = ()
+    before: Mapping[str, Fact] = field(default_factory=dict)
+    """What was known when the turn began."""
+    learned: tuple[Fact, ...] = ()
+    """What this turn's messages add or change."""
+    signals: Signals = Signals()
+    asked: str = ""
+    times_asked: Mapping[str, int] = field(default_factory=dict)
+    first_reply: bool = False
+    """Whether no bot has written to the contact yet."""
+    opening: bool = False
+    """Whether a handoff brought the contact just now."""
+    source_bot: str = ""
+    """Who handed the contact over; empty when nobody did."""
+    closed: bool = False
+    """Whether this bot has said that it knows enough."""
+    denied_targets: frozenset[str] = frozenset()
+
+    @property
+    def known(self) -> dict[str, Fact]:
+        """What is known now."""
+        return {**self.before, **{fact.name: fact for fact in self.learned}}
+
+    def value(self, name: str) -> Value | None:
+        """Return what is known of a slot; None when nothing is."""
+        fact = self.known.get(name)
+        return None if fact is None else fact.value
+
+    def news(self, name: str) -> Fact | None:
+        """Return what this turn says of a slot; None when it says nothing new."""
+        return next((fact for fact in self.learned if fact.name == name), None)
+
+
+class MoveKind(StrEnum):
+    """What a bot does with a turn."""
+
+    ASK = "ask"
+    ANSWER = "answer"
+    HAND_OFF = "hand_off"
+    STAY_SILENT = "stay_silent"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Move:
+    """A decision."""
+
+    kind: MoveKind
+    reply: str = ""
+    question: str = ""
+    """The slot that the reply asks for."""
+    closing: bool = False
+    """Whether the reply says that the bot knows enough."""
+    target: str = ""
+    confidence: float = 0.0
+    summary: str = ""
+    override_message_id: str = ""
+    """The message that contradicts the way the contact came."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BotSpec:
+    """A bot."""
+
+    name: str
+    slots: tuple[SlotSpec, ...]
+    read: Callable[[Heard], Reading]
+    """The rules, pure."""
+    decide: Callable[[Situation], Move]
+    """The judgement, pure. Never asks for what is known, never targets `denied_targets`."""
+    capsule_versions: frozenset[int] = frozenset({1})
+    """Which capsules it understands; others it declines."""
+
+    @property
+    def prompt(self) -> str:
+        """The name of the prompt that reads facts."""
+        return f"{self.name}.extract"
+
+    def slot(self, name: str) -> SlotSpec | None:
+        """Return the declaration of a slot; None when the bot has none of that name."""
+        return next((slot for slot in self.slots if slot.name == name), None)
+
+
+# The model answers every slot: null, or the value with the words that it stands on.
+_TYPES: Final = {SlotKind.TEXT: "string", SlotKind.INTEGER: "integer", SlotKind.BOOLEAN: "boolean"}
+
+
+def answer_schema(slots: tuple[SlotSpec, ...]) -> dict[str, Any]:
+    """Return the JSON schema of a model's answer about these slots; the prompt file holds the same."""
+    modelled = [slot for slot in slots if slot.modelled]
+    return {
+        "type": "object",
+        "properties": {slot.name: _slot_schema(slot) for slot in modelled},
+        "required": [slot.name for slot in modelled],
+        "additionalProperties": False,
+    }
+
+
+def _slot_schema(slot: SlotSpec) -> dict[str, Any]:
+    is_choice = slot.kind is SlotKind.CHOICE
+    value = {"type": "string", "enum": list(slot.choices)} if is_choice else {"type": _TYPES[slot.kind]}
+    found = {
+        "type": "object",
+        "properties": {"value": value, "words": {"type": "string"}, "confidence": {"type": "number"}},
+        "required": ["value", "words", "confidence"],
+        "additionalProperties": False,
+    }
+    return {"description": slot.meaning, "anyOf": [found, {"type": "null"}]}

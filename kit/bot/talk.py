@@ -1,0 +1,154 @@
+"""What all bots have in common when they decide and speak. Pure."""
+
+import re
+from collections.abc import Sequence
+from typing import Final
+
+from kit.bot import words
+from kit.bot.spec import Move, MoveKind, Signals, Situation, SlotKind, SlotSpec
+from kit.lane import Fact, InboundMessage
+
+LONGEST_REPLY: Final = 306
+"""Two SMS segments of the GSM alphabet, 153 characters each."""
+ASKED_MOST: Final = 2
+"""A question that was not answered twice is left."""
+_NAME: Final = re.compile(r"[A-Za-z][A-Za-z' -]{0,19}")
+_SHOWN: Final = 40
+
+
+def hear_signals(messages: Sequence[InboundMessage]) -> Signals:
+    """Read what the person says to the bot itself."""
+    texts = [message.text for message in messages]
+    return Signals(
+        if_bot=any(map(words.asks_if_bot, texts)),
+        human=any(map(words.asks_for_human, texts)),
+        unsure=any(map(words.is_unsure, texts)),
+        no_texts=any(map(words.wants_no_texts, texts)),
+        courtesy=all(map(words.is_courtesy, texts)),
+        question=any(map(words.asks_something, texts)),
+    )
+
+
+def first_name(profile: object) -> str:
+    """Return a name that can be said: plain letters, so that no text can be put in our mouth; else nothing."""
+    name = profile.get("first_name") if isinstance(profile, dict) else None
+    return name.strip() if isinstance(name, str) and _NAME.fullmatch(name.strip()) else ""
+
+
+def next_question(situation: Situation, order: Sequence[str]) -> str:
+    """Return the first slot of `order` that is unknown and still worth asking for; "" when there is none."""
+    for name in order:
+        given_up = situation.times_asked.get(name, 0) >= ASKED_MOST or (
+            situation.signals.unsure and situation.asked == name
+        )
+        if name not in situation.known and not given_up:
+            return name
+    return ""
+
+
+def say_value(slot: SlotSpec, fact: Fact) -> str:
+    """Say a value back; "" for what is not said.
+
+    >>> say_value(SlotSpec(name="price_max_usd", kind=SlotKind.INTEGER, meaning="", said="up to ${value:,}"),
+    ...           Fact(name="price_max_usd", value=500000, extractor="rules", confidence=1.0))
+    'up to $500,000'
+    """
+    value = fact.value
+    if slot.kind is SlotKind.CHOICE:
+        value = slot.choices.get(str(value), "")
+    if isinstance(value, str):
+        value = " ".join(value.split())[:_SHOWN]
+    return slot.said.format(value=value) if slot.said and value != "" else ""
+
+
+def noted(slots: Sequence[SlotSpec], facts: Sequence[Fact]) -> str:
+    """Acknowledge facts in one short sentence; "" when none is said back."""
+    by_name = {fact.name: fact for fact in facts}
+    said = [say_value(slot, by_name[slot.name]) for slot in slots if slot.name in by_name]
+    said = [each for each in said if each][:3]
+    return f"Got it: {', '.join(said)}." if said else ""
+
+
+def summary(slots: Sequence[SlotSpec], situation: Situation) -> str:
+    """Say in plain sentences what the next bot must know, without what is private."""
+    known = situation.known
+    said = [f"{slot.name}: {known[slot.name].value}" for slot in slots if slot.name in known and not slot.private_to]
+    return ("Known: " + "; ".join(said) + ".")[:1_800] if said else "Nothing is known yet."
+
+
+def disclosure(situation: Situation) -> str:
+    """Say who writes, that it is a machine, and how to end it; opens the first message to a contact."""
+    name = f" {situation.first_name}" if situation.first_name else ""
+    return f"Hi{name}! This is the automated assistant of {situation.brokerage}. Reply STOP to opt out."
+
+
+def truth(situation: Situation) -> str:
+    """Answer whether this is a person."""
+    if situation.first_reply:
+        return "No person is typing here."
+    return f"I am an automated assistant of {situation.brokerage}, not a person."
+
+
+def agent_reads(situation: Situation) -> str:
+    """Say how a person comes in; promises no call, since nobody has promised one."""
+    return f"An agent of {situation.brokerage} reads this conversation and can take over."
+
+
+CANNOT_ANSWER: Final = "I cannot answer that reliably myself."
+
+
+def converse(
+    situation: Situation, slots: Sequence[SlotSpec], order: Sequence[str], *, opening: str = "", closing: str
+) -> Move:
+    """Answer what was asked of the bot, acknowledge what was learned, ask the next question.
+
+    Args:
+        situation: See there.
+        slots: The bot's slots.
+        order: Which slots to ask for, in this order.
+        opening: A sentence that comes first, such as "I can help you sell."; may be empty.
+        closing: What is said once nothing is left to ask.
+    """
+    signals = situation.signals
+    if signals.no_texts:
+        return Move(kind=MoveKind.STAY_SILENT)
+    answers = []
+    if signals.if_bot:
+        answers.append(truth(situation))
+    if signals.human or signals.if_bot:
+        answers.append(agent_reads(situation))
+    elif signals.question:
+        answers += [CANNOT_ANSWER, agent_reads(situation)]
+    name = next_question(situation, order)
+    done = not name
+    if done and situation.closed and not answers and not opening:
+        if signals.courtesy and not situation.learned:
+            return Move(kind=MoveKind.STAY_SILENT)
+        ending = agent_reads(situation)
+    else:
+        ending = _question(slots, name, situation) if name else ("" if situation.closed else closing)
+    heads = [disclosure(situation)] if situation.first_reply else []
+    acknowledged = noted(slots, situation.learned if not situation.opening else _all_known(slots, situation))
+    reply = _fit(heads, [opening, acknowledged], [*answers, ending])
+    kind = MoveKind.ANSWER if answers or done else MoveKind.ASK
+    return Move(kind=kind, reply=reply, question=name, closing=done)
+
+
+def _all_known(slots: Sequence[SlotSpec], situation: Situation) -> tuple[Fact, ...]:
+    """After a handoff everything known is said back once, so that the person need not wonder."""
+    return tuple(situation.known[slot.name] for slot in slots if slot.name in situation.known)
+
+
+def _question(slots: Sequence[SlotSpec], name: str, situation: Situation) -> str:
+    slot = next(slot for slot in slots if slot.name == name)
+    return slot.again if slot.again and situation.times_asked.get(name, 0) else slot.question
+
+
+def _fit(heads: Sequence[str], courtesies: Sequence[str], needed: Sequence[str]) -> str:
+    """Join the parts; courtesies give way, last first, where two SMS segments are not enough."""
+    kept = [part for part in courtesies if part]
+    while True:
+        reply = " ".join(part for part in (*heads, *kept, *needed) if part)
+        if len(reply) <= LONGEST_REPLY or not kept:
+            return reply
+        kept.pop()

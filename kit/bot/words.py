@@ -1,0 +1,183 @@
+"""Read places, and what a person asks of the bot itself. Pure."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from kit.text import fold, negated
+
+# --- places
+
+_ZIP: Final = re.compile(r"(?<![\d$#,.-])(?<!\d )\b\d{5}(?:-\d{4})?\b(?![,.]?\d|\s?(?:k\b|sq|dollars|usd|miles))")
+_LEAD: Final = r"(?:in|near|around|to|at|by|outside(?: of)?|close to|next to|towards?)"
+_NAME: Final = r"[A-Z][\w'.-]*[\w]"
+_NAMED: Final = re.compile(
+    rf"\b(?:[Ii]n|[Nn]ear|[Aa]round|[Oo]utside(?: of)?|[Cc]lose to|[Nn]ext to|[Mm]ov(?:e|ing) to|[Rr]elocating to|[Aa]rea is|[Aa]rea:)\s+"
+    rf"(?:the\s+|downtown\s+)?(?P<place>{_NAME}(?:\s+(?:(?:of|on|de|del|la|the)\s+)?{_NAME}){{0,3}})"
+)
+_LOWER: Final = re.compile(
+    r"(?:\b(?:buy(?:ing)?|sell(?:ing)?|houses?|homes?|condos?|apartments?|place|propert(?:y|ies)|townhouses?|townhomes?|bed(?:room)?s?|br|look(?:ing)?|search(?:ing)?|live|living|located|something|anything|it'?s|it is|is)"
+    r"(?: (?:a|an|one|something|homes?|houses?|here|anywhere|up|down)){0,2} |^\W*)"
+    r"(?:in|near|around|outside of|close to) (?:the )?(?P<place>[a-z][a-z'-]+(?: [a-z][a-z'-]+){0,2})"
+)
+_NO_PLACE: Final = frozenset(
+    """a about advance all an and any april area asap august autumn because bed best better between buying case cash charge condition
+    december decent details entire fact fair fall february few fine full future general good great half hand her here his home house hurry i
+    it january july june least less life like love march market may me mind minute monday month months morning my myself need next no nothing
+    november october one open order our perfect person place point possible price private process progress question quick range reality
+    ready rent rough sale saturday selling september shape sight so some someone something soon spring stages state summer sunday terms
+    that the their there these this three thursday time today tomorrow total touch town trouble tuesday two under us weeks week
+    wednesday weekend winter work working writing year years you your""".split()
+)
+_ENDS: Final = frozenset(
+    """with for under over around by on at and or but because so if when where my our we i is are that which asap please before
+    after within next this preferably ideally need needs want wants looking between up to now soon not no it its it's was
+    sometime someday max maybe budget from until til would could right area""".split()
+)
+# What stands around a place in a short answer: "I think maybe the Ballard area".
+_FILLER: Final = re.compile(
+    r"^\W*(?:(?:hi|hey|ok|okay|yes|yeah|yep|sure|well|um|uh|oh|so|thanks|probably|maybe|i think|i guess|i'?d say|it'?s|it is|its|we'?re|we are|that'?s|"
+    r"anywhere|somewhere|mostly|ideally|preferably|likely|the|in|near|around|by|at|(?:the )?(?:home|house|place|condo|property) is(?: located)?(?: in| at)?|i live in|we live in|(?:i'?m|i am|we'?re) (?:in|near|looking (?:in|at|around)))\b[\s,:]*)*"
+)
+_NO_ANSWER: Final = re.compile(
+    r"\?|^\W*$|^(?:no|none|nope|nothing|later|anything|wherever|whatever|flexible|ok|okay|yes|yeah|yep|sure|thanks|thank you|hi|hello|hey|stop|help|why|what|who|when|how|not)\b"
+    r"|\b(?:don'?t|do not|not sure|idk|no idea|unsure|anywhere|you|your|buy|buying|sell|selling|want|need|looking|bot|human|person|agent|months?|weeks?|years?|know|think|lol|month|asap|price|budget|rent|thanks|just|why|whatever|later|because|call|beds?|bedrooms?|baths?|brs?)\b|\$|\d{3}[-.) ]+\d{4}|^\d+\s?(?:[kmx%+]\w*)?\b(?!\s+[a-z])"
+)
+_ANSWER_WORDS: Final = 5
+LONGEST_PLACE: Final = 60
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """A neighborhood, a city or a ZIP code, as the person wrote it."""
+
+    name: str
+    start: int
+    end: int
+
+
+def places(text: str, *, asked: bool = False) -> tuple[Place, ...]:
+    """Find the places that are spoken of, in order.
+
+    Args:
+        text: What the person wrote, not folded: capitals tell names.
+        asked: A place was asked for, so a short answer is one.
+
+    >>> [each.name for each in places("selling my condo in Green Lake to buy in 98107, in June")]
+    ['Green Lake', '98107']
+    """
+    found = [Place(name=each.group(), start=each.start(), end=each.end()) for each in _ZIP.finditer(text)]
+    folded = fold(text)
+    for each in _NAMED.finditer(text):
+        if each["place"].split()[0].lower().rstrip(".") not in _NO_PLACE and not negated(folded, each.start()):
+            found.append(_trimmed(text, *each.span("place")))
+    for each in _LOWER.finditer(folded):
+        words = _until_end(each["place"])
+        if words and not _covered(found, each.start("place")) and not negated(folded, each.start()):
+            found.append(_trimmed(text, each.start("place"), each.start("place") + len(words)))
+    if not found and asked and (answer := _answer(text, folded)):
+        found.append(answer)
+    return tuple(sorted((each for each in found if 0 < len(each.name) <= LONGEST_PLACE), key=lambda each: each.start))
+
+
+def _until_end(words: str) -> str:
+    kept: list[str] = []
+    for each in words.split(" "):
+        if each in _ENDS or each in _NO_PLACE:
+            break
+        kept.append(each)
+    return " ".join(kept)
+
+
+def _covered(found: list[Place], at: int) -> bool:
+    return any(each.start <= at < each.end for each in found)
+
+
+def _trimmed(text: str, start: int, end: int) -> Place:
+    name = text[start:end].rstrip(" .,-'")
+    return Place(name=name, start=start, end=start + len(name))
+
+
+def _answer(text: str, folded: str) -> Place | None:
+    head = re.split(r"[,.;!\n](?!\d)", folded[(start := _FILLER.match(folded).end()) :])[0]  # type: ignore[union-attr]
+    head = re.sub(r"\s+(?:area|neighborhood|please|thanks|mostly|i think|i guess)$", "", head.rstrip())
+    if not re.search(r"[a-z]", head) or len(head.split()) > _ANSWER_WORDS or _NO_ANSWER.search(head):
+        return None
+    return None if "?" in folded or head in _NO_PLACE else _trimmed(text, start, start + len(head))
+
+
+# --- what is asked of the bot
+
+_IF_BOT: Final = re.compile(
+    r"\b(?:are|r|is) (?:you|u|this|that|it)(?: even| really| actually| just)? an? (?:real |actual |live |legit )?(?:person|human)\b|^\W*(?:you|u) (?:an? )?(?:human|real|bot|robot)\b"
+    r"|\b(?:are|r|is) (?:you|u|ya|this|that|it)(?: guys)?(?: just| even| really| actually| like)?(?: an?| some(?: kind of)?| the)?(?: \w+)? ?(?:bots?|robots?|chat ?bots?|ai|a\.i\.?|machine|computer|human|automated|program|chatgpt)\b"
+    r"|\b(?:are|r|is) (?:you|u|this|that)(?: even| really| actually)? (?:an? )?(?:real|actual|live)\b(?: person| human| agent| one)?"
+    r"|\bam i (?:talking|speaking|chatting|texting|writing)(?: to| with)? (?:an? )?(?:\w+ )?(?:bot|robot|ai|machine|computer|human|person|someone real)\b"
+    r"|\b(?:you'?re|u r|you are|this is|is this)(?: just)? (?:an? )?(?:\w+ )?(?:bot|robot|ai|machine|computer|automated)\b"
+    r"|\b(?:bot|robot|human) or (?:a |an )?(?:human|real|person|bot|robot|machine)|^\W*(?:a )?(?:bot|robot|ai)\s*\?|\bes (?:usted|un) (?:un )?(?:robot|bot)"
+)
+_FOR_HUMAN: Final = re.compile(
+    r"\b(?:talk|speak|chat|text|connect|transfer|pass|put|get|reach|deal)(?:ing)?(?: me)?(?: directly)?(?: in touch)?(?: on the phone)? (?:to|with|through to|through|over to) (?:an? |some |the |your )?(?:\w+ )?(?:humans?|persons?|people|agents?|someone|somebody|realtors?|brokers?|reps?|representatives?|manager|boss|supervisor)\b"
+    r"|\b(?:want|need|prefer|like|get me) (?:to (?:talk|speak|chat) (?:to|with) )?an? (?:real |actual |live )?(?:human|person|representative)\b|\b(?:human|real person|live agent|representative) please\b"
+    r"|\b(?:can|could|would|will) (?:someone|somebody|you|u|an agent|anyone) (?:please )?(?:call|phone|ring) me\b|\b(?:please )?(?:call|phone) me\b(?! at \d* ?(?:a|it))|\bhablar con (?:una persona|alguien|un agente)"
+)
+_UNSURE: Final = re.compile(
+    r"\b(?:i|we)? ?(?:really )?(?:don'?t|do not|dont) (?:really |quite )?know\b|\bnot (?:really |quite |too |so )?(?:sure|certain)\b|\bno (?:idea|clue)\b|\bidk\b|\bunsure\b|\bundecided\b|\bcan'?t say\b|\bhard to say\b"
+    r"|\bhaven'?t (?:decided|thought)\b|\bno (?:rush|hurry)\b|\bjust (?:looking|browsing|curious)\b|\bflexible\b|\bwhenever\b|\bwherever\b|\banywhere\b|\bsome ?day\b|\brather not say\b|\bprefer not\b|\bnot (?:going to|gonna) (?:say|tell)\b|\bno se\b|\bnone of your business\b"
+)
+_NO_TEXTS: Final = re.compile(
+    r"\bstop (?:texting|messaging|contacting|calling|bothering|writing|sending)\b|\b(?:leave|let) me alone\b|\b(?:take|get) me off\b|\bremove me\b|\bremove my number\b|\bdon'?t (?:text|contact|message|call) me\b|\bdo not (?:text|contact|message|call) me\b"
+    r"|\blose (?:my|this) number\b|\bopt(?:ing)? ?-?out\b|\bunsubscribe me\b|\bno more (?:texts?|messages)\b|\bwrong (?:number|person)\b|\brevoke\b.{0,20}\bconsent\b|\bstop please\b|\bplease stop\b|\bno me (?:escriba|contacte)|\bno mas mensajes"
+)
+_COURTESY: Final = re.compile(
+    r"^\W*(?:(?:ok(?:ay)?|k|kk|thanks?(?: (?:you|u|so much|a lot))?|thx|ty|great|cool|perfect|awesome|nice|good|got it|sounds? (?:good|great)|will do|alright|sure|yes|yep|yeah|no|nope|bye|goodbye|see you|talk soon|gracias|very much|for (?:your|the) help|appreciate it|have a (?:good|nice|great) (?:day|one|evening))\W*)*$"
+)
+_QUESTION: Final = re.compile(
+    r"\?|^\W*(?:what|how|when|where|who|why|which|does|did|is there|are there|do you|can you (?:send|show|tell|give)|could you (?:send|show|tell|give)|show me|send me|tell me)\b"
+)
+_OFFER_QUESTION: Final = re.compile(
+    r"\b(?:can|could|would|will|do) (?:you|u|someone|anyone|y'all)(?: guys)? (?:please )?(?:help|assist|buy|sell|work|do)\b|\bhow do (?:i|we) (?:start|begin|get started|sell|buy)\b"
+)
+
+
+def asks_if_bot(text: str) -> bool:
+    """Say whether the person asks what they are talking to.
+
+    >>> asks_if_bot("wait, is this a real person?"), asks_if_bot("is this a real listing for a condo?")
+    (True, False)
+    """
+    folded = fold(text)
+    found = _IF_BOT.search(folded)
+    return bool(found) and not re.match(
+        r" (?:\w+ )?(?:listings?|estate|offers?|deals?|homes?|houses?|prices?|company|number)\b", folded[found.end() :]
+    )  # type: ignore[union-attr]
+
+
+def asks_for_human(text: str) -> bool:
+    """Say whether the person wants to talk to a person."""
+    folded = fold(text)
+    found = _FOR_HUMAN.search(folded)
+    return found is not None and not negated(folded, found.start())
+
+
+def is_unsure(text: str) -> bool:
+    """Say whether the person says that they do not know, or will not say."""
+    return _UNSURE.search(fold(text)) is not None
+
+
+def wants_no_texts(text: str) -> bool:
+    """Say whether the person asks in their own words to be left alone. Whole-message STOP is the gateway's."""
+    return _NO_TEXTS.search(fold(text)) is not None
+
+
+def is_courtesy(text: str) -> bool:
+    """Say whether a message holds nothing but ok, thanks, a thumb up."""
+    return _COURTESY.match(fold(text)) is not None
+
+
+def asks_something(text: str) -> bool:
+    """Say whether the person asks something that a bot without listings or prices cannot answer."""
+    folded = fold(text)
+    if asks_if_bot(text) or asks_for_human(text):
+        return False
+    return _QUESTION.search(folded) is not None and not _OFFER_QUESTION.search(folded)

@@ -1,0 +1,561 @@
+"""The lane in memory: the twin of migrations/sql/0001_lane.sql, for tests and try-outs.
+
+One contract suite runs against both (tests/contract/test_lane.py). Handoffs are the
+arbiter's; the twin knows none.
+"""
+
+import itertools
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from kit.clock import Clock
+from kit.lane import (
+    Accepted,
+    CompleteStatus,
+    Debounce,
+    Delivery,
+    DeliveryResult,
+    Event,
+    EventKind,
+    Fact,
+    InboundMessage,
+    Keyword,
+    OpenedTurn,
+    OpenStatus,
+    Turn,
+)
+
+_FINISHED = ("REPLIED", "SILENT", "HANDED_OFF")
+_OPEN_TEXT = ("PENDING", "CLAIMED")
+
+
+@dataclass(kw_only=True)
+class _Inbox:
+    inbox_id: int
+    event: Event
+    kind: EventKind
+    text: str
+    write_time: datetime
+    receive_time: datetime
+    outcome: str = "RECORDED"
+    cause: str | None = None
+    attempts: int = 0
+
+    @property
+    def message_id(self) -> str:
+        return f"m_{self.inbox_id}"
+
+
+@dataclass(kw_only=True)
+class _Turn:
+    turn_no: int
+    epoch: int
+    bot: str
+    message_ids: tuple[str, ...]
+    claim_time: datetime
+    state: str = "OPEN"
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True)
+class _Text:
+    outbox_id: int
+    epoch: int
+    turn_no: int
+    kind: str
+    channel: str
+    body: str
+    create_time: datetime
+    next_attempt_time: datetime
+    state: str = "PENDING"
+    cause: str | None = None
+    attempts: int = 0
+    needs_read_back: bool = False
+    claim_token: str | None = None
+    first_attempt_time: datetime | None = None
+    crm_message_id: str | None = None
+    send_time: datetime | None = None
+
+
+@dataclass(kw_only=True)
+class _Contact:
+    tenant_id: str
+    contact_id: str
+    owner: str
+    epoch: int = 1
+    turn_no: int = 0
+    ready_time: datetime | None = None
+    lease_expire_time: datetime | None = None
+    opt_out_time: datetime | None = None
+    dnd: bool = False
+    conversation_id: str | None = None
+    channel: str | None = None
+    profile: dict[str, Any] = field(default_factory=dict)
+    inbox: list[_Inbox] = field(default_factory=list)
+    turns: dict[int, _Turn] = field(default_factory=dict)
+    facts: dict[str, Fact] = field(default_factory=dict)
+    texts: list[_Text] = field(default_factory=list)
+
+    def waiting(self) -> list[_Inbox]:
+        rows = [row for row in self.inbox if row.outcome == "WAITING"]
+        return sorted(rows, key=lambda row: (row.write_time, row.inbox_id))
+
+    def open_texts(self) -> list[_Text]:
+        return [text for text in self.texts if text.state in _OPEN_TEXT]
+
+
+class MemoryLane:
+    """See `kit.lane.Lane`.
+
+    Args:
+        clock: Stands in for the database's clock.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._contacts: dict[tuple[str, str], _Contact] = {}
+        self._seen: set[tuple[str, ...]] = set()
+        self._inbox_ids = itertools.count(1)
+        self._outbox_ids = itertools.count(1)
+        self.stale: list[tuple[str, str, str]] = []
+        """Refused writes: contact, bot, step. What the table `audit` holds."""
+
+    async def accept(self, event: Event, *, debounce: Debounce, first_owner: str) -> Accepted:
+        """See `Lane.accept`."""
+        now = self._clock()
+        keys = [(event.tenant_id, event.source, "event", event.event_id)]
+        if event.crm_message_id is not None:
+            keys.append((event.tenant_id, event.source, "message", event.crm_message_id))
+        if self._seen.intersection(keys):
+            return Accepted(duplicate=True)
+        self._seen.update(keys)
+        row = _Inbox(
+            inbox_id=next(self._inbox_ids),
+            event=event,
+            kind=event.kind,
+            text=event.text,
+            write_time=event.write_time or now,
+            receive_time=now,
+        )
+        if event.contact_id is not None:
+            c = self._contacts.setdefault(
+                (event.tenant_id, event.contact_id),
+                _Contact(tenant_id=event.tenant_id, contact_id=event.contact_id, owner=first_owner),
+            )
+            c.inbox.append(row)
+            self._learn(c, event)
+            self._apply(c, row, event)
+            if row.outcome == "WAITING" and (c.lease_expire_time is None or c.lease_expire_time < now):
+                first = min(waiting.receive_time for waiting in c.waiting())
+                self._wake(c, min(now + debounce.wait, first + debounce.longest))
+        return Accepted(duplicate=False, message_id=row.message_id, outcome=row.outcome)
+
+    def _learn(self, c: _Contact, event: Event) -> None:
+        c.profile |= event.profile
+        c.dnd = c.dnd if event.dnd is None else event.dnd
+        c.conversation_id = event.conversation_id or c.conversation_id
+        if event.kind is EventKind.MESSAGE_IN:
+            c.channel = event.channel or c.channel
+
+    def _apply(self, c: _Contact, row: _Inbox, event: Event) -> None:
+        if event.kind is EventKind.HUMAN_MESSAGE and _is_ours(c, event):
+            row.kind = EventKind.MESSAGE_OUT
+        match row.kind:
+            case EventKind.MESSAGE_IN:
+                row.outcome, row.cause = self._read(c, event)
+            case EventKind.HUMAN_MESSAGE if c.owner != "human":
+                self._change_owner(c, "human")
+                _suppress(c, "HUMAN_TAKEOVER")
+                _settle(c, "ESCALATED_HUMAN", "HUMAN_TAKEOVER")
+            case EventKind.CONTACT_DELETE:
+                self._forget(c)
+        if row.kind in (EventKind.DND, EventKind.CONTACT_UPSERT) and c.dnd:
+            _suppress(c, "DO_NOT_DISTURB")
+            _settle(c, "SUPPRESSED", "DO_NOT_DISTURB")
+
+    def _read(self, c: _Contact, event: Event) -> tuple[str, str | None]:
+        if event.keyword is Keyword.STOP:
+            _suppress(c, "OPTED_OUT")
+            _settle(c, "SUPPRESSED", "OPTED_OUT")
+            if c.opt_out_time is None:
+                c.opt_out_time = self._clock()
+                self._put_text(c, "OPT_OUT_CONFIRMATION", event.keyword_reply)
+            return "SUPPRESSED", "OPT_OUT"
+        if event.keyword is Keyword.START and c.opt_out_time is not None:
+            c.opt_out_time = None
+            self._put_text(c, "OPT_IN_CONFIRMATION", event.keyword_reply)
+            return "REPLIED", "OPT_IN"
+        if event.keyword is Keyword.HELP:
+            self._put_text(c, "HELP", event.keyword_reply)
+            return "REPLIED", "HELP"
+        if c.opt_out_time is not None:
+            return "SUPPRESSED", "OPTED_OUT"
+        if c.dnd:
+            return "SUPPRESSED", "DO_NOT_DISTURB"
+        return ("ESCALATED_HUMAN", None) if c.owner == "human" else ("WAITING", None)
+
+    def _forget(self, c: _Contact) -> None:
+        self._change_owner(c, c.owner)
+        _settle(c, "SUPPRESSED", "CONTACT_DELETED")
+        for text in c.texts:
+            if text.state == "PENDING" and not text.needs_read_back:
+                text.state, text.cause = "SUPPRESSED", "CONTACT_DELETED"
+            if text.state not in _OPEN_TEXT:
+                text.body = ""
+        for row in c.inbox:
+            row.text = ""
+        c.facts.clear()
+        c.profile.clear()
+        c.opt_out_time = self._clock()
+
+    async def claim(self, *, limit: int, lease: timedelta, messages_most: int, attempts_most: int) -> list[Turn]:
+        """See `Lane.claim`."""
+        now = self._clock()
+        ready = sorted(
+            (c for c in self._contacts.values() if c.ready_time is not None and c.ready_time <= now),
+            key=lambda c: c.ready_time or now,
+        )
+        found = (self._claim(c, lease, messages_most, attempts_most) for c in ready[:limit] if c.owner != "human")
+        return [turn for turn in found if turn is not None]
+
+    def _claim(self, c: _Contact, lease: timedelta, messages_most: int, attempts_most: int) -> Turn | None:
+        if c.open_texts():
+            c.ready_time = None
+            return None
+        for turn in c.turns.values():
+            turn.state = "EXPIRED" if turn.state == "OPEN" else turn.state
+        for row in c.waiting():
+            if row.attempts >= attempts_most:
+                row.outcome, row.cause = "DEAD_LETTER", row.cause or "TURN_NEVER_ENDED"
+        rows = c.waiting()[:messages_most]
+        c.ready_time = c.lease_expire_time = self._clock() + lease if rows else None
+        if not rows:
+            return None
+        c.turn_no += 1
+        c.turns[c.turn_no] = _Turn(
+            turn_no=c.turn_no,
+            epoch=c.epoch,
+            bot=c.owner,
+            message_ids=tuple(row.message_id for row in rows),
+            claim_time=self._clock(),
+        )
+        return Turn(
+            tenant_id=c.tenant_id,
+            contact_id=c.contact_id,
+            bot=c.owner,
+            epoch=c.epoch,
+            turn_no=c.turn_no,
+            messages=_messages(rows),
+        )
+
+    async def release(self, turn: Turn, *, cause: str, wait: timedelta, refused: bool = False) -> bool:
+        """See `Lane.release`."""
+        c = self._contacts[turn.tenant_id, turn.contact_id]
+        held = c.turns.get(turn.turn_no)
+        if held is None or held.state != "OPEN" or (c.epoch, c.turn_no) != (turn.epoch, turn.turn_no):
+            return False
+        held.state, held.record = "RELEASED", {"cause": cause}
+        for row in c.waiting():
+            if row.message_id in held.message_ids:
+                row.cause = cause
+                row.attempts += refused
+        c.lease_expire_time = c.ready_time = None
+        self._wake(c, self._clock() + wait)
+        return True
+
+    async def open_turn(self, bot: str, tenant_id: str, contact_id: str, *, epoch: int, turn_no: int) -> OpenedTurn:
+        """See `Lane.open_turn`."""
+        c = self._contacts.get((tenant_id, contact_id))
+        if c is None:
+            return OpenedTurn(status=OpenStatus.UNKNOWN_CONTACT)
+        turn = c.turns.get(turn_no)
+        if turn is not None and (turn.bot, turn.epoch) == (bot, epoch) and turn.state in _FINISHED:
+            return OpenedTurn(status=OpenStatus.FINISHED, state=turn.state)
+        if c.owner != bot:
+            self.stale.append((contact_id, bot, "open"))
+            return OpenedTurn(status=OpenStatus.NOT_THE_OWNER, owner=c.owner)
+        if turn is None or turn.state != "OPEN" or (c.epoch, c.turn_no) != (epoch, turn_no):
+            self.stale.append((contact_id, bot, "open"))
+            return OpenedTurn(status=OpenStatus.STALE)
+        rows = [row for row in c.waiting() if row.message_id in turn.message_ids]
+        for row in rows:
+            row.attempts += 1
+        ended = [other for other in c.turns.values() if other.state in ("REPLIED", "SILENT")]
+        own = [other.record for other in ended if other.bot == bot]
+        return OpenedTurn(
+            status=OpenStatus.OPEN,
+            facts=tuple(fact for fact in c.facts.values() if fact.private_to in (None, bot)),
+            profile=dict(c.profile),
+            messages=_messages(rows),
+            last_record=own[-1] if own else None,
+            turns_before=len(ended),
+        )
+
+    async def complete_turn(
+        self,
+        bot: str,
+        tenant_id: str,
+        contact_id: str,
+        *,
+        epoch: int,
+        turn_no: int,
+        reply: str | None,
+        facts: Sequence[Fact],
+        record: Mapping[str, Any],
+    ) -> CompleteStatus:
+        """See `Lane.complete_turn`."""
+        c = self._contacts.get((tenant_id, contact_id))
+        turn = None if c is None else c.turns.get(turn_no)
+        if turn is not None and (turn.bot, turn.epoch) == (bot, epoch) and turn.state in _FINISHED:
+            return CompleteStatus.FINISHED
+        if c is None or turn is None or turn.state != "OPEN" or (c.owner, c.epoch, c.turn_no) != (bot, epoch, turn_no):
+            if c is not None:
+                self.stale.append((contact_id, bot, "complete"))
+            return CompleteStatus.STALE
+        for fact in facts:
+            c.facts.pop(fact.name, None)
+            c.facts[fact.name] = replace(fact, bot=bot, learn_time=self._clock())
+        if reply is not None:
+            self._put_text(c, "REPLY", reply)
+        turn.state, turn.record = ("SILENT" if reply is None else "REPLIED"), dict(record)
+        for row in c.waiting():
+            if row.message_id in turn.message_ids:
+                row.outcome, row.cause = ("SUPPRESSED", "NOTHING_TO_SAY") if reply is None else ("REPLIED", None)
+        c.lease_expire_time = c.ready_time = None
+        self._wake(c, self._clock())
+        return CompleteStatus.COMPLETED
+
+    async def claim_deliveries(self, *, limit: int, lease: timedelta) -> list[Delivery]:
+        """See `Lane.claim_deliveries`."""
+        now = self._clock()
+        heads = [(text, c) for c in self._contacts.values() for text in c.open_texts()[:1]]
+        due = sorted((head for head in heads if head[0].next_attempt_time <= now), key=lambda h: h[0].next_attempt_time)
+        found = (self._claim_text(c, text, lease) for text, c in due[:limit])
+        return [delivery for delivery in found if delivery is not None]
+
+    def _claim_text(self, c: _Contact, text: _Text, lease: timedelta) -> Delivery | None:
+        now = self._clock()
+        cause = _forbidden(c, text)
+        text.needs_read_back = text.needs_read_back or text.state == "CLAIMED"
+        if cause is not None and not text.needs_read_back:
+            text.state, text.cause = "SUPPRESSED", cause
+            self._wake_blocked(c)
+            return None
+        text.state, text.attempts, text.claim_token = "CLAIMED", text.attempts + 1, secrets.token_hex(16)
+        text.first_attempt_time = text.first_attempt_time or now
+        text.next_attempt_time = now + lease
+        return Delivery(
+            outbox_id=text.outbox_id,
+            claim_token=text.claim_token,
+            tenant_id=c.tenant_id,
+            contact_id=c.contact_id,
+            conversation_id=c.conversation_id,
+            kind=text.kind,
+            channel=text.channel,
+            text=text.body,
+            attempts=text.attempts,
+            needs_read_back=text.needs_read_back,
+            suppress_cause=cause,
+            create_time=text.create_time,
+            first_attempt_time=text.first_attempt_time,
+            claim_time=now,
+            known_crm_message_ids=frozenset(t.crm_message_id for t in c.texts if t.crm_message_id is not None),
+        )
+
+    async def finish_delivery(
+        self,
+        delivery: Delivery,
+        result: DeliveryResult,
+        *,
+        cause: str | None = None,
+        crm_message_id: str | None = None,
+        wait: timedelta = timedelta(0),
+        needs_read_back: bool = False,
+    ) -> bool:
+        """See `Lane.finish_delivery`."""
+        c = self._contacts[delivery.tenant_id, delivery.contact_id]
+        text = next(text for text in c.texts if text.outbox_id == delivery.outbox_id)
+        if text.state != "CLAIMED" or text.claim_token != delivery.claim_token:
+            return False
+        now = self._clock()
+        known = {t.crm_message_id for other in self._contacts.values() for t in other.texts if t is not text}
+        text.state = "PENDING" if result is DeliveryResult.RETRY else str(result)
+        text.cause, text.claim_token, text.needs_read_back = cause, None, needs_read_back
+        text.crm_message_id = None if crm_message_id in known else crm_message_id
+        text.next_attempt_time = now + wait
+        text.send_time = now if result is DeliveryResult.SENT else None
+        if result is not DeliveryResult.RETRY:
+            self._wake_blocked(c)
+        return True
+
+    async def timeline(
+        self, tenant_id: str, contact_id: str, *, limit: int, before: datetime | None
+    ) -> Mapping[str, Any] | None:
+        """See `Lane.timeline`."""
+        c = self._contacts.get((tenant_id, contact_id))
+        if c is None:
+            return None
+        events = [*map(_inbox_event, c.inbox), *map(_turn_event, c.turns.values()), *map(_text_event, c.texts)]
+        page = [event for event in events if before is None or event["event_time"] < before.isoformat()]
+        page.sort(key=lambda event: event["kind"])
+        page.sort(key=lambda event: str(event["event_time"]), reverse=True)
+        return {
+            "owner": c.owner,
+            "epoch": c.epoch,
+            "pending_handoff_id": None,
+            "opted_out": c.opt_out_time is not None,
+            "facts": [_fact_row(fact) for fact in c.facts.values()],
+            "events": page[:limit],
+        }
+
+    async def lanes(self, *, limit: int, after: tuple[datetime, str] | None) -> list[Mapping[str, Any]]:
+        """See `Lane.lanes`."""
+        rows = []
+        for c in self._contacts.values():
+            waiting = sorted(c.waiting(), key=lambda row: row.inbox_id)
+            texts = c.open_texts()
+            times = [row.receive_time for row in waiting] + [text.create_time for text in texts]
+            if times and (after is None or (min(times), c.contact_id) > after):
+                rows.append((min(times), c.contact_id, _lane_row(c, waiting, texts, min(times))))
+        return [row for *_, row in sorted(rows, key=lambda found: found[:2])[:limit]]
+
+    def _put_text(self, c: _Contact, kind: str, body: str) -> None:
+        now = self._clock()
+        c.texts.append(
+            _Text(
+                outbox_id=next(self._outbox_ids),
+                epoch=c.epoch,
+                turn_no=c.turn_no,
+                kind=kind,
+                channel=c.channel or "SMS",
+                body=body,
+                create_time=now,
+                next_attempt_time=now,
+            )
+        )
+
+    def _change_owner(self, c: _Contact, owner: str) -> None:
+        c.owner, c.epoch = owner, c.epoch + 1
+        c.lease_expire_time = c.ready_time = None
+        for turn in c.turns.values():
+            turn.state = "EXPIRED" if turn.state == "OPEN" else turn.state
+
+    def _wake(self, c: _Contact, at: datetime) -> None:
+        if c.waiting():
+            c.ready_time = at
+
+    def _wake_blocked(self, c: _Contact) -> None:
+        if c.ready_time is None:
+            self._wake(c, self._clock())
+
+
+def _is_ours(c: _Contact, event: Event) -> bool:
+    return any(
+        (event.crm_message_id is not None and text.crm_message_id == event.crm_message_id)
+        or (text.body == event.text and (text.state == "CLAIMED" or (text.state == "PENDING" and text.needs_read_back)))
+        for text in c.texts
+    )
+
+
+def _forbidden(c: _Contact, text: _Text) -> str | None:
+    if text.kind != "REPLY":
+        return None
+    if c.opt_out_time is not None:
+        return "OPTED_OUT"
+    if c.dnd:
+        return "DO_NOT_DISTURB"
+    if c.owner == "human":
+        return "HUMAN_TAKEOVER"
+    return "STALE_EPOCH" if c.epoch != text.epoch else None
+
+
+def _suppress(c: _Contact, cause: str) -> None:
+    for text in c.texts:
+        if text.kind == "REPLY" and text.state == "PENDING" and not text.needs_read_back:
+            text.state, text.cause = "SUPPRESSED", cause
+
+
+def _settle(c: _Contact, outcome: str, cause: str) -> None:
+    for row in c.waiting():
+        row.outcome, row.cause = outcome, cause
+    if c.lease_expire_time is None:
+        c.ready_time = None
+
+
+def _messages(rows: Sequence[_Inbox]) -> tuple[InboundMessage, ...]:
+    return tuple(
+        InboundMessage(
+            message_id=row.message_id, text=row.text, channel=row.event.channel or "", write_time=row.write_time
+        )
+        for row in rows
+    )
+
+
+def _fact_row(fact: Fact) -> dict[str, Any]:
+    assert fact.learn_time is not None
+    return {
+        "name": fact.name,
+        "value": fact.value,
+        "words": fact.words,
+        "message_id": fact.message_id,
+        "extractor": fact.extractor,
+        "confidence": fact.confidence,
+        "bot": fact.bot,
+        "private_to": fact.private_to,
+        "learn_time": fact.learn_time.isoformat(),
+    }
+
+
+def _inbox_event(row: _Inbox) -> dict[str, Any]:
+    body = {
+        "message_id": row.message_id,
+        "kind": str(row.kind),
+        "body": row.text,
+        "outcome": row.outcome,
+        "cause": row.cause,
+        "event_id": row.event.event_id,
+    }
+    return {"event_time": row.receive_time.isoformat(), "kind": "inbound", "body": body}
+
+
+def _turn_event(turn: _Turn) -> dict[str, Any]:
+    body = {
+        "bot": turn.bot,
+        "epoch": turn.epoch,
+        "turn_no": turn.turn_no,
+        "state": turn.state,
+        "record": dict(turn.record),
+        "message_ids": list(turn.message_ids),
+    }
+    return {"event_time": turn.claim_time.isoformat(), "kind": "turn", "body": body}
+
+
+def _text_event(text: _Text) -> dict[str, Any]:
+    body = {
+        "outbox_id": text.outbox_id,
+        "kind": text.kind,
+        "body": text.body,
+        "state": text.state,
+        "cause": text.cause,
+        "crm_message_id": text.crm_message_id,
+        "attempts": text.attempts,
+        "send_time": None if text.send_time is None else text.send_time.isoformat(),
+    }
+    return {"event_time": text.create_time.isoformat(), "kind": "outbound", "body": body}
+
+
+def _lane_row(c: _Contact, waiting: list[_Inbox], texts: list[_Text], since: datetime) -> dict[str, Any]:
+    return {
+        "tenant_id": c.tenant_id,
+        "contact_id": c.contact_id,
+        "owner": c.owner,
+        "pending_handoff_id": None,
+        "lease_expire_time": None if c.lease_expire_time is None else c.lease_expire_time.isoformat(),
+        "waiting_messages": len(waiting),
+        "waiting_deliveries": len(texts),
+        "attempts": waiting[0].attempts if waiting else 0,
+        "wait_time": since.isoformat(),
+    }

@@ -1,0 +1,171 @@
+"""Serves CacheService, and puts the parts of the process together."""
+
+import asyncio
+import contextlib
+import random
+import time
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+from porchlight.cache.v1 import cache_service_pb2 as pb
+from porchlight.cache.v1 import cache_service_pb2_grpc as pb_grpc
+
+from kit.clock import Clock, utc_now
+from kit.errors import PorchlightError, StoreUnavailable
+from kit.log import describe, get_logger
+from kit.pg.pool import open_pool, ping
+from kit.process import Served
+from kit.rpc import context
+from services.cache import metrics, wire
+from services.cache.budget import DayBudget, MinuteBudget
+from services.cache.complete import Answered, Completions
+from services.cache.ledger import Recorder
+from services.cache.ledger_pg import PgLedger
+from services.cache.model import Model
+from services.cache.model_claude import open_claude
+from services.cache.prompts import Prompts
+from services.cache.prompts_pg import PgPromptStore
+from services.cache.settings import CacheSettings
+from services.cache.tier_memory import MemoryTier
+from services.cache.tier_redis import RedisTier
+from services.cache.tiers import Tiers
+from services.cache.upstream import Upstream
+
+log = get_logger()
+
+SERVICE: Final = "porchlight.cache.v1.CacheService"
+REFRESH_SECONDS: Final = 2.0
+"""How old the known prompts and the day's total may be."""
+MARGIN_SECONDS: Final = 0.1
+"""Kept back of the caller's time, so that it hears from us and not from its own deadline."""
+LAST_WRITE_SECONDS: Final = 2.0
+
+
+class CacheService(pb_grpc.CacheServiceServicer):
+    """Answers prompts, from memory where it can."""
+
+    def __init__(self, prompts: Prompts, completions: Completions) -> None:
+        self._prompts = prompts
+        self._completions = completions
+
+    async def Complete(self, request: pb.CompleteRequest, _context: Any) -> pb.CompleteResponse:
+        """See `protos/porchlight/cache/v1/cache_service.proto`."""
+        started = time.perf_counter()
+        wanted = wire.complete_request(request)
+        prompt = await self._prompts.get(wanted.prompt, wanted.label)
+        wire.check_variables(wanted, prompt)
+        remaining = context.remaining_seconds()
+        try:
+            answered = await self._completions.answer(
+                wanted,
+                prompt,
+                request_id=context.request_id(),
+                seconds=None if remaining is None else max(0.001, remaining - MARGIN_SECONDS),
+            )
+        except PorchlightError as failure:
+            metrics.FAILURES.labels(prompt.name, failure.reason).inc()
+            log.warning(
+                "completion.failed",
+                prompt_version=prompt.prompt_version,
+                reason=failure.reason,
+                defect=failure.metadata.get("defect", failure.metadata.get("budget", "")),
+                duration_ms=_milliseconds(started),
+            )
+            raise
+        _tell(answered, prompt.name, started)
+        return wire.complete_response(answered)
+
+
+async def build(settings: CacheSettings, stack: AsyncExitStack) -> Served:
+    """Put the process together."""
+    model: Model | None = None
+    if settings.has_model:
+        claude = await open_claude(
+            api_key=settings.anthropic_api_key.get_secret_value(), base_url=settings.anthropic_base_url
+        )
+        stack.push_async_callback(claude.close)
+        model = claude
+    return await assemble(settings, stack, model=model, clock=utc_now)
+
+
+async def assemble(settings: CacheSettings, stack: AsyncExitStack, *, model: Model | None, clock: Clock) -> Served:
+    """Put the process together around a model and a clock."""
+    pool = await open_pool(settings.database_url.get_secret_value(), name="cache")
+    stack.push_async_callback(pool.close)
+    prompts = Prompts(PgPromptStore(pool))
+    day = DayBudget(settings.daily_microusd)
+    recorder = Recorder(PgLedger(pool), day, clock=clock)
+    stack.push_async_callback(_last_write, recorder)
+    redis: RedisTier | None = None
+    if settings.redis_url.get_secret_value():
+        redis = RedisTier(settings.redis_url.get_secret_value())
+        stack.push_async_callback(redis.close)
+    completions = Completions(
+        # Jitter and back-off need no secrecy.
+        Tiers(MemoryTier(settings.l1_bytes), redis, clock=clock, luck=random.random),
+        Upstream(
+            model,
+            day=day,
+            minute=MinuteBudget(settings.claude_requests_per_minute),
+            recorder=recorder,
+            slots=settings.claude_concurrency,
+            total_seconds=settings.claude_total_seconds,
+            clock=clock,
+            luck=random.random,
+        ),
+        total_seconds=settings.claude_total_seconds,
+    )
+    stack.push_async_callback(completions.close)
+    with contextlib.suppress(StoreUnavailable):  # the workers try again
+        await _refresh(prompts, recorder)
+    return Served(
+        servicers=[(pb_grpc.add_CacheServiceServicer_to_server, CacheService(prompts, completions), SERVICE)],
+        checks={"postgres": lambda: ping(pool)},
+        workers=[recorder.run, lambda stop: _keep_fresh(prompts, recorder, stop)],
+    )
+
+
+async def _keep_fresh(prompts: Prompts, recorder: Recorder, stop: asyncio.Event) -> None:
+    while not stop.is_set():
+        try:
+            await _refresh(prompts, recorder)
+        except StoreUnavailable:
+            pass  # the last known stay; the readiness check speaks of it
+        # Protects the process: a prompt or an answer of the database that this version
+        # does not understand must not take the cached answers away too.
+        except Exception as error:  # noqa: BLE001
+            log.error("worker.failed", worker="refresh", **describe(error))
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REFRESH_SECONDS):
+                await stop.wait()
+
+
+async def _refresh(prompts: Prompts, recorder: Recorder) -> None:
+    await prompts.refresh()
+    await recorder.read_spent()
+
+
+async def _last_write(recorder: Recorder) -> None:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LAST_WRITE_SECONDS):
+            await recorder.write()
+
+
+def _tell(answered: Answered, prompt: str, started: float) -> None:
+    metrics.ANSWERS.labels(prompt, answered.tier).inc()
+    metrics.SAVED.labels(answered.tier).inc(answered.saved_microusd)
+    log.info(
+        "completion.answered",
+        prompt_version=answered.prompt_version,
+        model=answered.model,
+        cache_tier=answered.tier,
+        key_id=answered.key_id,
+        age_seconds=round(answered.age_seconds),
+        cost_microusd=answered.cost_microusd,
+        saved_microusd=answered.saved_microusd,
+        duration_ms=_milliseconds(started),
+    )
+
+
+def _milliseconds(started: float) -> float:
+    return round((time.perf_counter() - started) * 1000, 1)

@@ -1,0 +1,108 @@
+"""Puts the gateway together."""
+
+import time
+from contextlib import AsyncExitStack
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+from porchlight.bot.v1 import bot_service_pb2_grpc as bot_grpc
+from porchlight.contact.v1 import contact_service_pb2_grpc as contact_grpc
+from porchlight.ops.v1 import ops_service_pb2_grpc as ops_grpc
+
+from kit import crash, tokens
+from kit.lane import Debounce, Turn
+from kit.pg.lane import PgLane
+from kit.pg.listen import Doorbell
+from kit.pg.pool import open_pool, ping
+from kit.process import Served
+from kit.rpc import tls
+from kit.rpc.client import call, open_channel
+from services.gateway import wire
+from services.gateway.crm_ghl import GhlCrm, open_client
+from services.gateway.deliver import Deliverer
+from services.gateway.dispatch import TURN_SECONDS, Bot, Dispatcher
+from services.gateway.http import HttpServer, Intake, create_app
+from services.gateway.keywords import Brokerage
+from services.gateway.server import ContactServicer, OpsServicer
+from services.gateway.settings import GatewaySettings
+from services.gateway.signature import PLATFORM_KEY, read_key
+from services.gateway.translate import Reader
+from services.gateway.workflow import WorkflowReader
+
+SWEEP_SECONDS = 0.25
+
+
+async def build(settings: GatewaySettings, stack: AsyncExitStack) -> Served:
+    """Open what the gateway needs and return what it does."""
+    crash.arm(settings.crash_at)
+    url = settings.database_url.get_secret_value()
+    # Webhooks have connections of their own, so that they are stored while all turns and texts are being marked.
+    intake_pool = await open_pool(url, name="gateway-intake")
+    stack.push_async_callback(intake_pool.close)
+    pool = await open_pool(url, name="gateway", size=12)
+    stack.push_async_callback(pool.close)
+    lane = PgLane(pool)
+    bots = {name: _bot(name, target, settings, stack) for name, target in settings.bot_targets.items()}
+    turns = await stack.enter_async_context(Doorbell(url, "porchlight_lane", sweep=SWEEP_SECONDS))
+    texts = await stack.enter_async_context(Doorbell(url, "porchlight_outbox", sweep=SWEEP_SECONDS))
+    client = await stack.enter_async_context(open_client(settings.crm_url, connections=settings.concurrent_deliveries))
+    token = settings.crm_token.get_secret_value() or tokens.read_token(settings.crm_token_file)
+    crm = GhlCrm(client, token=token, monotonic=time.monotonic)
+    intake = make_intake(settings, PgLane(intake_pool))
+    return Served(
+        servicers=[
+            (
+                contact_grpc.add_ContactServiceServicer_to_server,
+                ContactServicer(lane),
+                "porchlight.contact.v1.ContactService",
+            ),
+            (ops_grpc.add_OpsServiceServicer_to_server, OpsServicer(lane), "porchlight.ops.v1.OpsService"),
+        ],
+        checks={"postgres": partial(ping, pool)},
+        workers=[
+            HttpServer(create_app(intake), intake, listen=settings.http_listen),
+            Dispatcher(lane, bots, turns, most=settings.concurrent_turns),
+            Deliverer(lane, crm, texts, live=settings.delivery == "live", most=settings.concurrent_deliveries),
+        ],
+    )
+
+
+def make_intake(settings: GatewaySettings, lane: PgLane) -> Intake:
+    """Return what takes webhooks in."""
+    brokerage = Brokerage(name=settings.brokerage_name, contact=settings.brokerage_contact)
+    return Intake(
+        lane=lane,
+        reader=Reader(tenants=settings.locations, app_id=settings.app_id, brokerage=brokerage),
+        workflow_reader=WorkflowReader(
+            tenants=settings.locations, brokerage=brokerage, fields=settings.workflow_fields
+        ),
+        key=read_key(_read(settings.webhook_public_key_file) or PLATFORM_KEY),
+        workflow_secret=settings.workflow_secret.get_secret_value() or _read(settings.workflow_secret_file).strip(),
+        debounce=Debounce(
+            wait=timedelta(seconds=settings.debounce_seconds),
+            longest=timedelta(seconds=settings.debounce_longest_seconds),
+        ),
+        first_owner=settings.first_owner,
+        most=settings.concurrent_webhooks,
+    )
+
+
+def _read(path: Path | None) -> str:
+    return "" if path is None else path.read_text(encoding="utf-8")
+
+
+def _bot(name: str, target: str, settings: GatewaySettings, stack: AsyncExitStack) -> Bot:
+    channel = open_channel(
+        target,
+        token=tokens.read_token(settings.token_file),
+        service=name,
+        credentials=tls.channel_credentials(settings),
+    )
+    stack.push_async_callback(channel.close)
+    stub = bot_grpc.BotServiceStub(channel)
+
+    async def ask(turn: Turn) -> str:
+        return wire.outcome_name(await call(stub.HandleTurn, wire.handle_turn_request(turn), seconds=TURN_SECONDS))
+
+    return ask

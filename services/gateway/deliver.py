@@ -1,0 +1,216 @@
+"""Sends what waits in the outbox: claim, send, say what became of it.
+
+The CRM has no idempotency key, so a text whose fate is unknown is looked up in the
+conversation before it is sent again. It is looked up only after a lease has passed,
+so that a request which was still on its way has landed by then.
+
+Source: docs/reliability.md, facts 2 and 3, F2.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from kit import log, metrics
+from kit.clock import Clock, utc_now
+from kit.crash import crash_point
+from kit.errors import ServiceUnavailable, StoreUnavailable
+from kit.lane import Delivery, DeliveryResult, Lane
+from services.gateway.crm import Crm, SendResult, SendStatus, Text
+from services.gateway.dispatch import Bell
+
+LEASE: Final = timedelta(seconds=10)
+SEND_SECONDS: Final = 5.5
+"""What sending may take of the lease: 4 s for the CRM, 1 s for the rate limit, and some to tell."""
+OLDEST: Final = timedelta(hours=24)
+_WAIT_MOST_SECONDS: Final = 300.0
+
+# All of them answer what the person wrote just now, or confirm it, which may be done
+# at any hour. A text that we begin on our own (a follow-up) has quiet hours to keep:
+# its kind does not exist yet, and is refused until the check does.
+# Source: docs/domain.md section 6.
+ANSWERS: Final = frozenset({"REPLY", "OPT_OUT_CONFIRMATION", "OPT_IN_CONFIRMATION", "HELP"})
+
+DELIVERIES: Final = metrics.counter("deliveries", "Texts by what became of an attempt.", ("result", "cause"))
+
+logger = log.get_logger()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Verdict:
+    """What is to be stored about an attempt."""
+
+    result: DeliveryResult
+    cause: str | None = None
+    crm_message_id: str | None = None
+    wait: timedelta = timedelta(0)
+    needs_read_back: bool = False
+
+
+class Deliverer:
+    """A worker of the process.
+
+    Args:
+        live: Whether texts really go to the CRM; otherwise they are marked DRY_RUN.
+        most: Texts on their way at once; one for each contact at most.
+        clock: Our clock, beside which the CRM's times are read.
+    """
+
+    def __init__(
+        self,
+        lane: Lane,
+        crm: Crm,
+        bell: Bell,
+        *,
+        live: bool,
+        most: int,
+        lease: timedelta = LEASE,
+        clock: Clock = utc_now,
+    ) -> None:
+        self._lane = lane
+        self._crm = crm
+        self._bell = bell
+        self._live = live
+        self._most = most
+        self._lease = lease
+        self._clock = clock
+        self._sending: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, stopping: asyncio.Event) -> None:
+        """Deliver until `stopping`; then finish what is on its way."""
+        async with asyncio.TaskGroup() as group:
+            while not stopping.is_set():
+                # Taken before the claim: the lease we count on is never longer than the one we have.
+                started = asyncio.get_running_loop().time()
+                claimed = await self._claim(self._most - len(self._sending))
+                for delivery in claimed:
+                    task = group.create_task(self._take(delivery, started))
+                    self._sending.add(task)
+                    task.add_done_callback(self._ended)
+                if not claimed:
+                    await self._bell.wait(stopping)
+
+    async def _claim(self, free: int) -> list[Delivery]:
+        if free <= 0:
+            return []
+        try:
+            return await self._lane.claim_deliveries(limit=free, lease=self._lease)
+        except StoreUnavailable:
+            return []
+        # Protects the other contacts' texts from one claim that meets a mistake of ours.
+        except Exception as error:  # noqa: BLE001
+            logger.error("delivery.abandoned", cause="CLAIM", **log.describe(error))
+            return []
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._sending.discard(task)
+        self._bell.ring()
+
+    async def _take(self, delivery: Delivery, started: float) -> None:
+        facts = {
+            "tenant_id": delivery.tenant_id,
+            "contact_id": delivery.contact_id,
+            "outbox_id": delivery.outbox_id,
+            "attempt": delivery.attempts,
+            "kind": delivery.kind,
+        }
+        try:
+            verdict = await self._attempt(delivery, started)
+            kept = await self._lane.finish_delivery(
+                delivery,
+                verdict.result,
+                cause=verdict.cause,
+                crm_message_id=verdict.crm_message_id,
+                wait=verdict.wait,
+                needs_read_back=verdict.needs_read_back,
+            )
+        # Protects the other texts on their way, which a task group would cancel. The lease
+        # gives this one back, to be looked up first.
+        except Exception as error:  # noqa: BLE001
+            logger.warning("delivery.retried", cause="NOT_MARKED", **facts, **log.describe(error))
+            return
+        DELIVERIES.labels(verdict.result, verdict.cause or "").inc()
+        if kept:
+            _log(verdict, facts)
+
+    async def _attempt(self, delivery: Delivery, started: float) -> Verdict:
+        if delivery.kind not in ANSWERS:
+            return Verdict(result=DeliveryResult.DEAD, cause="UNKNOWN_KIND")
+        if not self._live:
+            return Verdict(result=DeliveryResult.DRY_RUN)
+        text = Text(
+            tenant_id=delivery.tenant_id,
+            contact_id=delivery.contact_id,
+            channel=delivery.channel,
+            text=delivery.text,
+            conversation_id=delivery.conversation_id,
+        )
+        too_old = delivery.claim_time - delivery.create_time > OLDEST
+        if delivery.needs_read_back and (found := await self._look_up(delivery, text, too_old=too_old)) is not None:
+            return found
+        if too_old:
+            return Verdict(result=DeliveryResult.DEAD, cause="TOO_OLD")
+        if asyncio.get_running_loop().time() + SEND_SECONDS > started + self._lease.total_seconds():
+            # What is sent after the lease may be sent by two.
+            return self._again(delivery, "LEASE_TOO_SHORT", needs_read_back=False)
+        sent = await self._crm.send(text)
+        crash_point("gateway.after_crm_post")
+        return self._judge(delivery, sent)
+
+    async def _look_up(self, delivery: Delivery, text: Text, *, too_old: bool) -> Verdict | None:
+        # Only distances of the database's times mean anything beside our clock.
+        since = self._clock() - (delivery.claim_time - delivery.first_attempt_time)
+        try:
+            found = await self._crm.find(text, since=since, known=delivery.known_crm_message_ids)
+        except ServiceUnavailable:
+            if too_old:
+                return Verdict(result=DeliveryResult.AMBIGUOUS, cause="CRM_NEVER_ANSWERED")
+            return self._again(delivery, "CRM_NOT_ASKED", needs_read_back=True)
+        if found is not None:
+            return Verdict(result=DeliveryResult.SENT, cause="FOUND_IN_CRM", crm_message_id=found)
+        if delivery.suppress_cause is not None:
+            return Verdict(result=DeliveryResult.SUPPRESSED, cause=delivery.suppress_cause)
+        return None
+
+    def _judge(self, delivery: Delivery, sent: SendResult) -> Verdict:
+        match sent.status:
+            case SendStatus.SENT:
+                return Verdict(result=DeliveryResult.SENT, crm_message_id=sent.crm_message_id)
+            case SendStatus.REFUSED:
+                return Verdict(result=DeliveryResult.DEAD, cause=sent.cause)
+            case SendStatus.NOT_SENT:
+                return self._again(delivery, sent.cause, needs_read_back=False, at_least=sent.wait_seconds)
+        return self._again(
+            delivery, sent.cause, needs_read_back=True, at_least=max(sent.wait_seconds, self._lease.total_seconds())
+        )
+
+    def _again(self, delivery: Delivery, cause: str, *, needs_read_back: bool, at_least: float = 0.0) -> Verdict:
+        wait = max(at_least, back_off_seconds(delivery.attempts))
+        return Verdict(
+            result=DeliveryResult.RETRY, cause=cause, wait=timedelta(seconds=wait), needs_read_back=needs_read_back
+        )
+
+
+def back_off_seconds(attempts: int) -> float:
+    """Return how long a text waits after so many attempts: 1 s, doubling, at most 5 minutes.
+
+    >>> [back_off_seconds(attempts) for attempts in (1, 2, 9, 10)]
+    [1.0, 2.0, 256.0, 300.0]
+    """
+    return float(min(2.0 ** min(attempts - 1, 20), _WAIT_MOST_SECONDS))
+
+
+def _log(verdict: Verdict, facts: dict[str, Any]) -> None:
+    match verdict.result:
+        case DeliveryResult.RETRY:
+            logger.warning(
+                "delivery.retried", cause=verdict.cause, retry_after_seconds=verdict.wait.total_seconds(), **facts
+            )
+        case DeliveryResult.SUPPRESSED:
+            logger.info("delivery.suppressed", cause=verdict.cause, **facts)
+        case DeliveryResult.DEAD | DeliveryResult.AMBIGUOUS:
+            logger.error("delivery.abandoned", cause=verdict.cause, state=verdict.result, **facts)
+        case _:
+            event = "delivery.reconciled" if verdict.cause == "FOUND_IN_CRM" else "delivery.sent"
+            logger.info(event, state=verdict.result, crm_message_id=verdict.crm_message_id, **facts)

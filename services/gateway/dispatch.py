@@ -1,0 +1,154 @@
+"""Claims lanes that are ready and gives each turn to the bot that owns the contact."""
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final, Protocol
+
+from kit import log, metrics
+from kit.crash import crash_point
+from kit.errors import Invalid, NotTheOwner, PorchlightError, ServiceUnavailable, StaleTurn, StoreUnavailable
+from kit.lane import Lane, Turn
+
+TURN_SECONDS: Final = 20.0
+LEASE: Final = timedelta(seconds=TURN_SECONDS + 5.0)
+"""Longer than the bot has, so that a turn is never claimed twice while its bot may still write."""
+MESSAGES_MOST: Final = 20
+ATTEMPTS_MOST: Final = 3
+_FAILURES_KEPT: Final = 10_000
+
+TURNS: Final = metrics.counter("turns_dispatched", "Turns given to bots, by what came back.", ("bot", "outcome"))
+
+logger = log.get_logger()
+
+
+class Bell(Protocol):
+    """Wakes a loop, now and then anyway."""
+
+    def ring(self) -> None: ...
+    async def wait(self, stopping: asyncio.Event) -> None: ...
+
+
+class Bot(Protocol):
+    """Answers a turn.
+
+    Raises:
+        PorchlightError: As BotService.HandleTurn documents.
+    """
+
+    async def __call__(self, turn: Turn) -> str:
+        """Return the outcome's name."""
+        ...
+
+
+def back_off_seconds(failures: int) -> float:
+    """Return how long a contact's turn waits after so many failures in a row: 0.5 s, doubling, at most 10 s.
+
+    >>> [back_off_seconds(failures) for failures in (1, 2, 5, 6)]
+    [0.5, 1.0, 8.0, 10.0]
+    """
+    return float(min(0.5 * 2 ** (min(failures, 10) - 1), 10.0))
+
+
+class Dispatcher:
+    """A worker of the process.
+
+    Everything that must survive is in the lane. The counts of failures are only for
+    the back-off: after a restart it begins again at half a second.
+
+    Args:
+        bots: By name, as contacts' owners are called.
+        most: Turns in progress at once.
+    """
+
+    def __init__(self, lane: Lane, bots: Mapping[str, Bot], bell: Bell, *, most: int) -> None:
+        self._lane = lane
+        self._bots = dict(bots)
+        self._bell = bell
+        self._most = most
+        self._failures: dict[tuple[str, str], int] = {}
+        self._turns: set[asyncio.Task[None]] = set()
+
+    async def __call__(self, stopping: asyncio.Event) -> None:
+        """Claim and dispatch until `stopping`; then finish what is in progress."""
+        async with asyncio.TaskGroup() as group:
+            while not stopping.is_set():
+                claimed = await self._claim(self._most - len(self._turns))
+                for turn in claimed:
+                    task = group.create_task(self._take(turn))
+                    self._turns.add(task)
+                    task.add_done_callback(self._ended)
+                if not claimed:
+                    await self._bell.wait(stopping)
+
+    async def _claim(self, free: int) -> list[Turn]:
+        if free <= 0:
+            return []
+        try:
+            turns = await self._lane.claim(
+                limit=free, lease=LEASE, messages_most=MESSAGES_MOST, attempts_most=ATTEMPTS_MOST
+            )
+        except StoreUnavailable:
+            return []
+        # Protects the other lanes from one claim that meets a mistake of ours.
+        except Exception as error:  # noqa: BLE001
+            logger.error("turn.failed", cause="CLAIM", **log.describe(error))
+            return []
+        if turns:
+            crash_point("gateway.after_claim")
+        return turns
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._turns.discard(task)
+        self._bell.ring()
+
+    async def _take(self, turn: Turn) -> None:
+        facts = {
+            "tenant_id": turn.tenant_id,
+            "contact_id": turn.contact_id,
+            "bot": turn.bot,
+            "epoch": turn.epoch,
+            "turn_no": turn.turn_no,
+        }
+        logger.debug("turn.claimed", messages=len(turn.messages), **facts)
+        try:
+            outcome = await self._ask(turn)
+            self._failures.pop((turn.tenant_id, turn.contact_id), None)
+            TURNS.labels(turn.bot, outcome).inc()
+            return
+        except (NotTheOwner, StaleTurn) as moved:
+            # Somebody else has the lane by now; nothing is ours to give back.
+            self._failures.pop((turn.tenant_id, turn.contact_id), None)
+            TURNS.labels(turn.bot, moved.reason).inc()
+            logger.info("turn.failed", reason=moved.reason, **facts)
+            return
+        except PorchlightError as error:
+            reason, refused = error.reason, isinstance(error, Invalid)
+            logger.warning("turn.failed", reason=reason, **facts)
+        # Protects the other turns in progress, which a task group would cancel.
+        except Exception as error:  # noqa: BLE001
+            reason, refused = "INTERNAL", False
+            logger.error("turn.failed", reason=reason, **facts, **log.describe(error))
+        TURNS.labels(turn.bot, reason).inc()
+        await self._give_back(turn, reason, refused=refused, facts=facts)
+
+    async def _ask(self, turn: Turn) -> str:
+        bot = self._bots.get(turn.bot)
+        if bot is None:
+            raise ServiceUnavailable(f"no bot is called {turn.bot}", service=turn.bot)
+        return await bot(turn)
+
+    async def _give_back(self, turn: Turn, reason: str, *, refused: bool, facts: Mapping[str, object]) -> None:
+        key = (turn.tenant_id, turn.contact_id)
+        if len(self._failures) >= _FAILURES_KEPT:
+            self._failures.clear()
+        self._failures[key] = failures = self._failures.get(key, 0) + 1
+        wait = back_off_seconds(failures)
+        try:
+            released = await self._lane.release(turn, cause=reason, wait=timedelta(seconds=wait), refused=refused)
+        # Protects the other turns; the lease gives this one back.
+        except Exception as error:  # noqa: BLE001
+            logger.warning("turn.failed", cause="RELEASE", **facts, **log.describe(error))
+            return
+        if released:
+            logger.info("turn.released", reason=reason, retry_after_seconds=wait, attempt=failures, **facts)

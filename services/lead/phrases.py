@@ -1,0 +1,28 @@
+"""What the lead bot says beside its questions. Pure."""
+
+from kit.bot import talk
+from kit.bot.spec import Situation
+from kit.bot.wishes import wishes
+
+_HELP = {
+    "buy": "Understood, it is about buying.",
+    "sell": "Understood, it is about selling.",
+    "both": "Understood, it is about selling and then buying.",
+}
+
+
+def opening(situation: Situation) -> str:
+    """Acknowledge what the contact wants, or does not want, in the turn in which they say it."""
+    if situation.opening or situation.news("intent") is not None:
+        return _HELP.get(str(situation.value("intent")), "")
+    sides = {wish.side for message in situation.messages for wish in wishes(message.text) if wish.denied}
+    if len(sides) == 1:
+        return "Understood, no sale." if sides == {"sell"} else "Understood, you are not looking to buy."
+    return "Understood." if sides else ""
+
+
+def closing(situation: Situation) -> str:
+    """Say that nothing is left to ask."""
+    if situation.value("intent") is None:
+        return "No rush. If you want to buy or sell a home one day, just tell me here."
+    return f"Thank you, that is what I need for now. {talk.agent_reads(situation)}"

@@ -1,0 +1,199 @@
+"""What the seller bot wants to know, and how its rules read it. Pure."""
+
+import re
+from dataclasses import replace
+from typing import Final
+
+from kit import text
+from kit.bot import reading, words
+from kit.bot.spec import Heard, Reading, SlotKind, SlotSpec
+from kit.bot.wishes import wishes
+from kit.lane import Fact
+
+SLOTS: Final = (
+    SlotSpec(
+        name="intent",
+        kind=SlotKind.CHOICE,
+        meaning="Whether the person wants to buy a home, sell a home, or both. Null unless they say so.",
+        choices={"buy": "buying", "sell": "selling", "both": "selling and buying"},
+        said="",
+        firm=True,
+    ),
+    SlotSpec(
+        name="address_area",
+        kind=SlotKind.TEXT,
+        meaning="The neighborhood, city or ZIP code of the home that the person wants to sell.",
+        question="To start, which neighborhood or ZIP code is the home in?",
+        again="Where is the home? A ZIP code is enough.",
+        said="home in {value}",
+    ),
+    SlotSpec(
+        name="area",
+        kind=SlotKind.TEXT,
+        meaning="Where the person wants to buy, should they say so here.",
+        said="",
+        modelled=False,
+    ),
+    SlotSpec(
+        name="timeline",
+        kind=SlotKind.CHOICE,
+        meaning="How soon the person wants to have sold. Null when they do not know or do not say.",
+        question="How soon would you like to sell?",
+        again="Roughly when: within 3 months, within a year, or later?",
+        choices=reading.TIMELINES,
+    ),
+    SlotSpec(
+        name="condition",
+        kind=SlotKind.CHOICE,
+        meaning="The state of the home: excellent, good, fair, or needs_work.",
+        question="What condition is the home in: excellent, good, fair, or does it need work?",
+        again="Would a buyer have to repair much, or is it ready to move in?",
+        choices={
+            "excellent": "in excellent condition",
+            "good": "in good condition",
+            "fair": "in fair condition",
+            "needs_work": "needs some work",
+        },
+    ),
+    SlotSpec(
+        name="motivation",
+        kind=SlotKind.TEXT,
+        meaning="Why the person sells, in their own words.",
+        question="May I ask what makes you think of selling?",
+        again="Is there a reason for the move that we should plan around?",
+        said="",
+        private_to="seller",
+    ),
+    SlotSpec(
+        name="price_expectation_usd",
+        kind=SlotKind.INTEGER,
+        meaning="The price the person hopes for, in whole US dollars; of a range the lower end.",
+        question="Do you have a price in mind? It stays with us.",
+        again="Is there a figure you hope for? It is fine if not.",
+        low=10_000,
+        high=100_000_000,
+        said="",
+        private_to="seller",
+    ),
+    SlotSpec(
+        name="buying_plan",
+        kind=SlotKind.BOOLEAN,
+        meaning="Whether the person wants to buy a home beside selling one.",
+        said="",
+        modelled=False,
+    ),
+)
+
+_CONDITIONS: Final = (
+    ("needs_work", re.compile(
+        r"\bneeds? (?:\w+ ){0,3}(?:work|repairs?|updat\w+|fixing|tlc|renovati\w+|roof|love|paint)\b|\bfixer(?:[- ]upper)?\b|\b(?:rough|bad|poor|terrible|awful) (?:shape|condition|state)\b"
+        r"|\brun[- ]down\b|\bfalling apart\b|\bgut job\b|\btear[- ]?down\b|\ba lot of work\b")),
+    ("excellent", re.compile(
+        r"\b(?:excellent|perfect|pristine|immaculate|mint|amazing|great|fantastic|top|tip[- ]top) (?:shape|condition|state)\b|\blike new\b|\bmove[- ]in ready\b|\bturn ?key\b"
+        r"|\b(?:newly|recently|fully|completely|totally|just) (?:remodel|renovat|updat|redone)\w*|\bbrand new\b")),
+    ("good", re.compile(r"\b(?:good|solid|decent|nice|pretty good) (?:shape|condition|state)\b|\bwell[- ](?:kept|maintained|cared)\b")),
+    ("fair", re.compile(r"\b(?:fair|okay|ok|average|so-so) (?:shape|condition|state)\b|\bdated\b|\boutdated\b|\blived[- ]in\b")),
+)  # fmt: skip
+_BARE_CONDITIONS: Final = (
+    (
+        "needs_work",
+        re.compile(r"\bneeds? (?:a lot|some|lots)\b|^\W*(?:rough|bad|poor|not (?:so |too |very )?(?:good|great))\b"),
+    ),
+    ("excellent", re.compile(r"\b(?:excellent|perfect|great|amazing|fantastic|immaculate)\b")),
+    ("good", re.compile(r"\b(?:good|fine|nice|solid)\b")),
+    ("fair", re.compile(r"\b(?:fair|ok|okay|average|decent|so-so)\b")),
+)
+_NO_WORK: Final = re.compile(
+    r"\bno (?:\w+ )?(?:work|repairs?|updates?) (?:needed|required|necessary)\b|\b(?:doesn'?t|does not|don'?t|won'?t) need (?:any |much )?(?:\w+ )?(?:work|repairs?|updat\w+|anything)\b"
+)
+_WHY: Final = re.compile(
+    r"\b(?:because|since|due to)\b (?!when\b)(?P<why>[^.!?\n]{3,200})|\b(?P<plain>(?:relocat|downsiz|upsiz|divorc|retir|separat)(?:e|es|ed|ing)?\b[^.,!?\n]{0,80}|inherited [^.,!?\n]{1,60}|job (?:change|transfer)[^.,!?\n]{0,60}|new job[^.,!?\n]{0,60}"
+    r"|(?:behind on|can'?t afford) [^.,!?\n]{1,60}|foreclosure|passed away|too (?:big|small)\b[^.,!?\n]{0,40}|growing family|empty nest\w*|moving (?:to|for|out of|closer to) [^.,!?\n]{1,60})"
+)
+_HOPE: Final = re.compile(
+    r"\b(?:want|get|hoping|hope|asking|list (?:it )?(?:at|for)|sell (?:it )?for|worth|at least|least|price|minimum|lowest|expect|thinking|looking for|around|value[ds]?)\b"
+)
+_LONGEST_WHY: Final = 200
+
+
+def read(heard: Heard) -> Reading:
+    """Read the messages of a turn. Nothing is guessed: what was not said stays unknown."""
+    wanted = reading.wanted(heard)
+    times = reading.read_timeline(heard)
+    slots = {"buy": "area", "sell": "address_area"}
+    places = reading.read_places(heard, slot_of=slots, default="address_area")
+    facts: dict[str, Fact] = {fact.name: fact for fact in (*times.facts, *places)}
+    for fact in _wishes(wanted, heard):
+        facts[fact.name] = fact
+    turned = "intent" in facts and facts["intent"].value == "buy"
+    for message in heard.messages:
+        folded = text.fold(message.text)
+        for slot, found in (
+            ("condition", _condition(folded, asked=heard.asked == "condition")),
+            ("motivation", _motivation(message.text, folded, asked=heard.asked == "motivation")),
+            ("price_expectation_usd", None if turned else _price(folded, asked=heard.asked == "price_expectation_usd")),
+        ):
+            if found is not None:
+                facts[slot] = reading.make_fact(slot, found[0], message, found[1])
+    return Reading(facts=tuple(facts.values()), denied=times.denied)
+
+
+def _wishes(wanted: reading.Wanted, heard: Heard) -> list[Fact]:
+    """Read a wish to buy: in place of the sale, beside it as a plan, or now.
+
+    "Sorry, I meant I want to buy" is the first, "I'm also looking for something
+    bigger" the second. A plain "I want to look at homes to buy now" is both intents:
+    the sale goes on, and the buyer bot can begin.
+    """
+    if "buy" not in wanted.sides:
+        known = heard.known.get("intent")
+        came_back = "sell" in wanted.sides and known is not None and known.value == "buy"
+        return [wanted.fact("sell")] if came_back or ("sell" in wanted.sides and known is None) else []
+    buying = wanted.fact("buy")
+    if wanted.corrects:
+        return [buying]
+    plan = replace(buying, name="buying_plan", value=True)
+    if "sell" in wanted.sides or wanted.adds:
+        return [plan, wanted.fact("both")] if "sell" in wanted.sides else [plan]
+    return [plan, replace(buying, value="both")]
+
+
+def _condition(folded: str, *, asked: bool) -> tuple[str, tuple[int, int]] | None:
+    fallback: tuple[str, tuple[int, int]] | None = None
+    if none_needed := _NO_WORK.search(folded):
+        fallback = "good", none_needed.span()
+    for patterns in (_CONDITIONS, _BARE_CONDITIONS) if asked else (_CONDITIONS,):
+        for value, pattern in patterns:
+            found = pattern.search(folded)
+            if found is None or (none_needed and value == "needs_work"):
+                continue
+            if text.negated(folded, found.start()):
+                # "Not in great shape" says something too, and not that it is great.
+                if value in ("excellent", "good") and "shape" in found.group() + folded[found.end() :]:
+                    fallback = fallback or ("fair", (text.clause(folded, found.start())[0], found.end()))
+                continue
+            return value, found.span()
+    return fallback
+
+
+def _motivation(said: str, folded: str, *, asked: bool) -> tuple[str, tuple[int, int]] | None:
+    found = _WHY.search(folded)
+    if found and not text.negated(folded, found.start()):
+        span = found.span("why" if found["why"] else "plain")
+        return said[slice(*span)].strip(), span
+    whole = said.strip()
+    answers = asked and 3 <= len(whole) <= _LONGEST_WHY and "?" not in whole
+    if not answers or words.is_unsure(said) or words.is_courtesy(said) or words.asks_for_human(said) or wishes(said):
+        return None
+    start = said.index(whole)
+    return whole, (start, start + len(whole))
+
+
+def _price(folded: str, *, asked: bool) -> tuple[int, tuple[int, int]] | None:
+    for price in text.prices(folded, bare_thousands=asked):
+        start, end = text.sentence(folded, price.start)
+        sides = {wish.side for wish in wishes(folded[start:end])}
+        amount = price.low if price.low is not None else price.high
+        if amount is not None and (asked or _HOPE.search(folded[start:end])) and "buy" not in sides:
+            return amount, (price.start, price.end)
+    return None

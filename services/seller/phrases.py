@@ -1,0 +1,24 @@
+"""What the seller bot says beside its questions. Pure."""
+
+from kit.bot import talk
+from kit.bot.spec import Situation
+
+
+def opening(situation: Situation) -> str:
+    """Say what this bot is for when the contact has just come; acknowledge a plan to buy and a confidence."""
+    intent = situation.news("intent")
+    if intent is not None and intent.value == "buy":
+        return "Understood, you want to buy, not sell. I have noted it."
+    said = ["I can help you sell."] if situation.opening else []
+    if situation.news("buying_plan") is not None or (situation.opening and situation.value("buying_plan")):
+        said.append("I will keep in mind that you want to buy as well.")
+    elif situation.news("motivation") is not None or situation.news("price_expectation_usd") is not None:
+        said.append("Thank you for telling me.")
+    return " ".join(said)
+
+
+def closing(situation: Situation) -> str:
+    """Say that nothing is left to ask; no value and no sale is promised."""
+    if situation.value("intent") == "buy":
+        return talk.agent_reads(situation)
+    return f"Thank you, that is what I need for now. {talk.agent_reads(situation)}"

@@ -1,0 +1,457 @@
+"""The handoff policy: every rule alone, their order, and properties over any history."""
+
+import math
+from datetime import UTC, datetime, timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kit.lane import Fact
+from services.handoff.policy import decide
+from services.handoff.routes import read_policy
+from services.handoff.values import (
+    COUNTED,
+    Decision,
+    Outcome,
+    OverrideMessage,
+    PastHandoff,
+    Proposal,
+    Rule,
+    Snapshot,
+    State,
+    Verdict,
+)
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+BOTS = ("lead", "buyer", "seller")
+POLICY = read_policy(
+    7,
+    {
+        "routes": {
+            "lead>buyer": 0.7,
+            "lead>seller": 0.7,
+            "buyer>seller": 0.8,
+            "seller>buyer": 0.6,
+            "buyer>lead": 0.7,
+            "seller>lead": 0.7,
+        },
+        "cycle_window_minutes": 30,
+        "hourly_limit": 3,
+        "daily_limit": 10,
+        "intent_bots": {"buy": "buyer", "sell": "seller", "both": "seller"},
+    },
+)
+
+
+def minutes(count: float) -> timedelta:
+    return timedelta(minutes=count)
+
+
+def a_move(
+    route: str, ago: timedelta, state: State = State.COMPLETED, message_ids: tuple[str, ...] = ()
+) -> PastHandoff:
+    source, target = route.split(">")
+    return PastHandoff(
+        source_bot=source, target_bot=target, state=state, decide_time=NOON - ago, message_ids=message_ids
+    )
+
+
+def seen(owner: str = "lead", *history: PastHandoff, **other: object) -> Snapshot:
+    return Snapshot(**{"now": NOON, "owner": owner, "epoch": 5, "version": 9, "history": history, **other})  # type: ignore[arg-type]
+
+
+def asked(route: str = "lead>buyer", **other: object) -> Proposal:
+    source, target = route.split(">")
+    given = {
+        "tenant_id": "loc_1",
+        "contact_id": "c_81",
+        "source_bot": source,
+        "target_bot": target,
+        "confidence": 0.85,
+        "summary": "Wants to buy.",
+        "caller": source,
+    }
+    return Proposal(**{**given, **other})  # type: ignore[arg-type]
+
+
+def verdict(decision: Decision, rule: Rule) -> Verdict:
+    return next(each for each in decision.verdicts if each.rule is rule)
+
+
+def failed(decision: Decision) -> set[Rule]:
+    return {each.rule for each in decision.verdicts if each.outcome is Outcome.FAIL}
+
+
+def test_bot_that_owns_the_contact_and_is_sure_enough_may_hand_it_over() -> None:
+    decision = decide(POLICY, seen("lead"), asked("lead>buyer"))
+    assert decision.approved
+    assert decision.block_reason == ""
+    assert decision.blocking_rule is None
+    assert decision.policy_version == 7
+
+
+def test_verdicts_of_an_approval_stand_in_the_order_of_precedence() -> None:
+    assert [each.rule for each in decide(POLICY, seen(), asked()).verdicts] == list(Rule)
+
+
+def test_handoff_straight_back_is_blocked_as_circular() -> None:
+    decision = decide(POLICY, seen("buyer", a_move("lead>buyer", minutes(0.1))), asked("buyer>lead", confidence=0.75))
+    assert not decision.approved
+    assert decision.blocking_rule is Rule.CYCLE
+    assert "circular" in decision.block_reason
+
+
+def test_handoff_straight_back_is_seen_as_circular_while_the_first_is_pending() -> None:
+    pending = seen("buyer", a_move("lead>buyer", minutes(0), State.PENDING), pending_handoff_id="h_1")
+    decision = decide(POLICY, pending, asked("buyer>lead"))
+    assert decision.blocking_rule is Rule.OWNERSHIP
+    assert failed(decision) == {Rule.OWNERSHIP, Rule.CYCLE}
+    assert "circular" in verdict(decision, Rule.CYCLE).detail
+
+
+def test_way_back_over_a_third_bot_is_circular_too() -> None:
+    history = (a_move("lead>buyer", minutes(20)), a_move("buyer>seller", minutes(10)))
+    assert failed(decide(POLICY, seen("seller", *history), asked("seller>lead"))) == {Rule.CYCLE}
+
+
+def test_return_is_blocked_one_microsecond_before_the_window_ends() -> None:
+    left = a_move("lead>buyer", minutes(30) - timedelta(microseconds=1))
+    assert decide(POLICY, seen("buyer", left), asked("buyer>lead")).blocking_rule is Rule.CYCLE
+
+
+def test_return_is_open_when_the_window_has_passed_exactly() -> None:
+    assert decide(POLICY, seen("buyer", a_move("lead>buyer", minutes(30))), asked("buyer>lead")).approved
+
+
+def test_handoff_that_came_to_nothing_closes_no_way_back() -> None:
+    for state in (State.DECLINED, State.EXPIRED):
+        assert decide(POLICY, seen("buyer", a_move("lead>buyer", minutes(1), state)), asked("buyer>lead")).approved
+
+
+def test_bot_that_only_received_the_contact_is_no_cycle() -> None:
+    assert decide(POLICY, seen("buyer", a_move("lead>buyer", minutes(1))), asked("buyer>seller")).approved
+
+
+def test_fourth_handoff_within_an_hour_is_blocked_by_quota_alone() -> None:
+    history = (
+        a_move("lead>buyer", minutes(41)),
+        a_move("buyer>seller", minutes(31)),
+        a_move("seller>lead", minutes(10)),
+    )
+    decision = decide(POLICY, seen("lead", *history), asked("lead>buyer"))
+    assert failed(decision) == {Rule.QUOTA}
+    assert verdict(decision, Rule.QUOTA).observed == "3 in the last hour, 3 in the last 24 hours"
+
+
+def test_handoff_exactly_an_hour_old_no_longer_counts() -> None:
+    history = (
+        a_move("lead>buyer", minutes(60)),
+        a_move("buyer>seller", minutes(31)),
+        a_move("seller>lead", minutes(10)),
+    )
+    assert decide(POLICY, seen("lead", *history), asked("lead>buyer")).approved
+
+
+def test_handoff_a_microsecond_less_than_an_hour_old_still_counts() -> None:
+    oldest = a_move("lead>buyer", minutes(60) - timedelta(microseconds=1))
+    history = (oldest, a_move("buyer>seller", minutes(31)), a_move("seller>lead", minutes(10)))
+    assert failed(decide(POLICY, seen("lead", *history), asked("lead>buyer"))) == {Rule.QUOTA}
+
+
+def test_eleventh_handoff_within_a_day_is_blocked() -> None:
+    history = tuple(a_move("lead>buyer", timedelta(hours=2 + index)) for index in range(10))
+    decision = decide(POLICY, seen("lead", *history), asked())
+    assert failed(decision) == {Rule.QUOTA}
+    assert "24 hours" in decision.block_reason
+
+
+def test_handoff_exactly_a_day_old_no_longer_counts() -> None:
+    history = tuple(a_move("lead>buyer", timedelta(hours=24 - 2 * index)) for index in range(10))
+    assert decide(POLICY, seen("lead", *history), asked()).approved
+
+
+def test_refused_offers_use_up_no_quota() -> None:
+    history = tuple(a_move("lead>seller", minutes(index + 1), State.DECLINED) for index in range(5))
+    assert decide(POLICY, seen("lead", *history), asked("lead>buyer")).approved
+
+
+def test_confidence_of_069_is_blocked_where_07_is_asked() -> None:
+    decision = decide(POLICY, seen(), asked(confidence=0.69))
+    assert failed(decision) == {Rule.EVIDENCE}
+    assert verdict(decision, Rule.EVIDENCE).observed == "0.69"
+    assert verdict(decision, Rule.EVIDENCE).limit == "0.7 to 1"
+
+
+def test_confidence_of_exactly_the_threshold_is_enough() -> None:
+    assert decide(POLICY, seen(), asked(confidence=0.7)).approved
+
+
+def test_each_route_has_its_own_threshold() -> None:
+    assert decide(POLICY, seen("seller"), asked("seller>buyer", confidence=0.6)).approved
+    assert not decide(POLICY, seen("buyer"), asked("buyer>seller", confidence=0.79)).approved
+
+
+def test_confidence_that_is_no_number_in_range_never_passes() -> None:
+    for confidence in (math.nan, math.inf, -math.inf, 1.0000001, -0.1):
+        assert failed(decide(POLICY, seen(), asked(confidence=confidence))) == {Rule.EVIDENCE}
+
+
+def test_stranger_may_not_ask_in_the_name_of_a_bot() -> None:
+    assert decide(POLICY, seen(), asked(caller="buyer")).blocking_rule is Rule.IDENTITY
+
+
+def test_operator_may_act_for_a_bot() -> None:
+    assert decide(POLICY, seen(), asked(caller="operator")).approved
+
+
+def test_bot_cannot_hand_over_what_another_bot_owns() -> None:
+    decision = decide(POLICY, seen("seller"), asked("lead>buyer"))
+    assert decision.blocking_rule is Rule.OWNERSHIP
+    assert decision.block_reason == "ownership: seller owns the contact, not lead."
+
+
+def test_contact_of_a_human_stays_with_the_human() -> None:
+    decision = decide(POLICY, seen("human"), asked("human>buyer", caller="operator"))
+    assert {Rule.OWNERSHIP, Rule.ROUTE} <= failed(decision)
+
+
+def test_source_with_an_old_epoch_is_refused() -> None:
+    assert failed(decide(POLICY, seen(epoch=5), asked(expected_epoch=4))) == {Rule.OWNERSHIP}
+    assert decide(POLICY, seen(epoch=5), asked(expected_epoch=5)).approved
+
+
+def test_nothing_moves_while_a_handoff_is_pending() -> None:
+    assert failed(decide(POLICY, seen(pending_handoff_id="h_1"), asked())) == {Rule.OWNERSHIP}
+
+
+def test_unknown_route_is_refused_and_says_where_the_bot_may_go() -> None:
+    decision = decide(POLICY, seen(), asked("lead>mortgage"))
+    assert decision.blocking_rule is Rule.ROUTE
+    assert verdict(decision, Rule.ROUTE).limit == "lead to buyer or seller"
+
+
+def test_bot_cannot_hand_over_to_itself() -> None:
+    assert decide(POLICY, seen(), asked("lead>lead")).blocking_rule is Rule.ROUTE
+
+
+def test_target_that_refused_a_message_is_not_asked_again_for_it() -> None:
+    for state in (State.DECLINED, State.EXPIRED):
+        refused = a_move("lead>buyer", minutes(1), state, ("m_1",))
+        decision = decide(POLICY, seen("lead", refused, waiting_message_ids=("m_1", "m_2")), asked())
+        assert failed(decision) == {Rule.ROUTE}
+
+
+def test_target_that_refused_an_answered_message_may_be_asked_for_the_next() -> None:
+    refused = a_move("lead>buyer", minutes(1), State.DECLINED, ("m_1",))
+    assert decide(POLICY, seen("lead", refused, waiting_message_ids=("m_2",)), asked()).approved
+
+
+def test_other_target_may_be_asked_for_a_refused_message() -> None:
+    refused = a_move("lead>buyer", minutes(1), State.DECLINED, ("m_1",))
+    assert decide(POLICY, seen("lead", refused, waiting_message_ids=("m_1",)), asked("lead>seller")).approved
+
+
+def test_target_that_accepted_a_message_is_not_barred_for_it() -> None:
+    before = a_move("lead>buyer", minutes(45), State.ACCEPTED, ("m_1",))
+    assert decide(POLICY, seen("lead", before, waiting_message_ids=("m_1",)), asked()).approved
+
+
+def test_person_who_opted_out_is_not_moved() -> None:
+    assert failed(decide(POLICY, seen(opted_out=True), asked())) == {Rule.CONSENT}
+    assert failed(decide(POLICY, seen(dnd=True), asked())) == {Rule.CONSENT}
+
+
+def test_target_known_to_be_down_is_not_asked() -> None:
+    assert failed(decide(POLICY, seen(target_reachable=False), asked())) == {Rule.HEALTH}
+
+
+def test_target_that_nobody_has_looked_at_yet_may_be_asked() -> None:
+    for reachable in (None, True):
+        assert decide(POLICY, seen(target_reachable=reachable), asked()).approved
+
+
+SAID = "Sorry, I meant\n I WANT to buy."
+
+
+def an_override(
+    text: str = SAID, *, ago: timedelta = minutes(1), used: bool = False, message_id: str = "m_9"
+) -> OverrideMessage:
+    return OverrideMessage(message_id=message_id, text=text, receive_time=NOON - ago, used=used)
+
+
+def an_intent(value: object = "buy", words: str = "want to buy", message_id: str = "m_9", name: str = "intent") -> Fact:
+    return Fact(name=name, value=value, words=words, message_id=message_id, extractor="rules", confidence=0.9)  # type: ignore[arg-type]
+
+
+def back_again(message: OverrideMessage | None, *facts: Fact, said: str = "m_9") -> Decision:
+    """Seller got the contact from buyer two minutes ago and gives it back on the person's word."""
+    snapshot = seen("seller", a_move("buyer>seller", minutes(2)), override=message)
+    return decide(POLICY, snapshot, asked("seller>buyer", facts=facts, override_message_id=said))
+
+
+def test_persons_newer_contradicting_words_override_the_cycle_rule() -> None:
+    decision = back_again(an_override(), an_intent())
+    assert decision.approved
+    assert verdict(decision, Rule.CYCLE).outcome is Outcome.OVERRIDDEN
+    assert decision.override_message_id == "m_9"
+
+
+def test_override_needs_a_message_that_is_stored() -> None:
+    assert back_again(None, an_intent()).blocking_rule is Rule.CYCLE
+
+
+def test_override_needs_the_message_that_the_proposal_names() -> None:
+    assert back_again(an_override(message_id="m_8"), an_intent()).blocking_rule is Rule.CYCLE
+
+
+def test_message_older_than_the_last_handoff_overrides_nothing() -> None:
+    for ago in (minutes(2), minutes(3)):
+        assert back_again(an_override(ago=ago), an_intent()).blocking_rule is Rule.CYCLE
+
+
+def test_message_that_overrode_before_overrides_nothing_again() -> None:
+    assert back_again(an_override(used=True), an_intent()).blocking_rule is Rule.CYCLE
+
+
+def test_words_that_are_not_in_the_message_override_nothing() -> None:
+    for words in ("want to rent", "", "  "):
+        assert back_again(an_override(), an_intent(words=words)).blocking_rule is Rule.CYCLE
+
+
+def test_intent_that_the_current_bot_serves_overrides_nothing() -> None:
+    for value in ("sell", "both", "rent", True, 1):
+        assert back_again(an_override(), an_intent(value)).blocking_rule is Rule.CYCLE
+
+
+def test_intent_from_another_message_overrides_nothing() -> None:
+    assert back_again(an_override(), an_intent(message_id="m_8")).blocking_rule is Rule.CYCLE
+
+
+def test_fact_that_is_no_intent_overrides_nothing() -> None:
+    assert back_again(an_override(), an_intent(name="area")).blocking_rule is Rule.CYCLE
+
+
+def test_override_lifts_the_cycle_rule_and_no_other() -> None:
+    history = (
+        a_move("lead>buyer", minutes(50)),
+        a_move("seller>lead", minutes(40)),
+        a_move("buyer>seller", minutes(2)),
+    )
+    snapshot = seen("seller", *history, override=an_override())
+    decision = decide(POLICY, snapshot, asked("seller>buyer", facts=(an_intent(),), override_message_id="m_9"))
+    assert failed(decision) == {Rule.QUOTA}
+    assert decision.override_message_id is None
+
+
+def test_override_that_is_not_needed_is_not_used_up() -> None:
+    decision = decide(
+        POLICY,
+        seen("seller", override=an_override()),
+        asked("seller>buyer", facts=(an_intent(),), override_message_id="m_9"),
+    )
+    assert decision.approved
+    assert decision.override_message_id is None
+
+
+MOVES = st.builds(
+    PastHandoff,
+    source_bot=st.sampled_from(BOTS),
+    target_bot=st.sampled_from(BOTS),
+    state=st.sampled_from([state for state in State if state is not State.DENIED]),
+    decide_time=st.timedeltas(min_value=timedelta(seconds=-5), max_value=timedelta(hours=26)).map(
+        lambda ago: NOON - ago
+    ),
+    message_ids=st.lists(st.sampled_from(["m_1", "m_2", "m_3"]), max_size=2).map(tuple),
+)
+SNAPSHOTS = st.builds(
+    Snapshot,
+    now=st.just(NOON),
+    owner=st.sampled_from([*BOTS, "human"]),
+    epoch=st.integers(1, 3),
+    version=st.just(1),
+    pending_handoff_id=st.sampled_from([None, None, None, "h_1"]),
+    opted_out=st.booleans(),
+    dnd=st.booleans(),
+    history=st.lists(MOVES, max_size=14).map(tuple),
+    waiting_message_ids=st.lists(st.sampled_from(["m_1", "m_2", "m_3"]), max_size=2).map(tuple),
+    override=st.none() | st.just(an_override()),
+    target_reachable=st.sampled_from([None, True, False]),
+)
+PROPOSALS = st.builds(
+    Proposal,
+    tenant_id=st.just("loc_1"),
+    contact_id=st.just("c_81"),
+    source_bot=st.sampled_from(BOTS),
+    target_bot=st.sampled_from([*BOTS, "mortgage"]),
+    confidence=st.floats(),
+    summary=st.just("Wants to buy."),
+    caller=st.sampled_from([*BOTS, "operator"]),
+    expected_epoch=st.integers(0, 3),
+    facts=st.sampled_from([(), (an_intent(),)]),
+    override_message_id=st.sampled_from(["", "m_9"]),
+)
+
+
+@given(SNAPSHOTS, PROPOSALS)
+def test_every_decision_has_all_verdicts_in_order_and_names_the_first_that_fails(
+    snapshot: Snapshot, proposal: Proposal
+) -> None:
+    decision = decide(POLICY, snapshot, proposal)
+    assert [each.rule for each in decision.verdicts] == list(Rule)
+    fails = [each for each in decision.verdicts if each.outcome is Outcome.FAIL]
+    assert decision.approved == (not fails) == (decision.block_reason == "")
+    assert decision.blocking_rule is (fails[0].rule if fails else None)
+    assert not fails or decision.block_reason.endswith(fails[0].detail)
+    assert all(each.detail.endswith(".") for each in decision.verdicts)
+
+
+@given(SNAPSHOTS, PROPOSALS)
+def test_whatever_happened_before_no_approval_is_the_fourth_in_an_hour_or_eleventh_in_a_day(
+    snapshot: Snapshot, proposal: Proposal
+) -> None:
+    counted = [past for past in snapshot.history if past.state in COUNTED]
+    if decide(POLICY, snapshot, proposal).approved:
+        assert sum(NOON - past.decide_time < timedelta(hours=1) for past in counted) < 3
+        assert sum(NOON - past.decide_time < timedelta(hours=24) for past in counted) < 10
+
+
+@given(SNAPSHOTS, PROPOSALS)
+def test_whatever_happened_before_nobody_returns_within_the_window_without_new_words(
+    snapshot: Snapshot, proposal: Proposal
+) -> None:
+    left = any(
+        past.source_bot == proposal.target_bot and NOON - past.decide_time < minutes(30)
+        for past in snapshot.history
+        if past.state in COUNTED
+    )
+    decision = decide(POLICY, snapshot, proposal)
+    if left and decision.approved:
+        assert decision.override_message_id == "m_9"
+        assert snapshot.override is not None
+        assert proposal.facts
+
+
+@given(SNAPSHOTS, PROPOSALS)
+def test_only_a_sure_owner_with_consent_is_ever_approved(snapshot: Snapshot, proposal: Proposal) -> None:
+    if decide(POLICY, snapshot, proposal).approved:
+        assert snapshot.owner == proposal.source_bot
+        assert snapshot.pending_handoff_id is None
+        assert not snapshot.opted_out
+        assert not snapshot.dnd
+        assert 0.6 <= proposal.confidence <= 1.0
+        assert snapshot.target_reachable is not False
+
+
+@given(st.lists(st.tuples(st.sampled_from(BOTS), st.integers(0, 40)), max_size=60))
+def test_bots_that_always_want_to_hand_over_never_exceed_three_moves_in_any_hour(wishes: list[tuple[str, int]]) -> None:
+    """Bots ask at any pace; the approved ones make the next history. Checked over every window, not only the last."""
+    now, owner, history = NOON, "lead", tuple[PastHandoff, ...]()
+    for target, wait in wishes:
+        now += minutes(wait)
+        snapshot = Snapshot(now=now, owner=owner, epoch=1, version=1, history=history)
+        if decide(POLICY, snapshot, asked(f"{owner}>{target}", confidence=1.0)).approved:
+            history += (PastHandoff(source_bot=owner, target_bot=target, state=State.COMPLETED, decide_time=now),)
+            owner = target
+    times = [past.decide_time for past in history]
+    assert all(later - first >= timedelta(hours=1) for first, later in zip(times, times[3:], strict=False))
+    assert all(later - first >= timedelta(hours=24) for first, later in zip(times, times[10:], strict=False))

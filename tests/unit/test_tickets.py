@@ -1,0 +1,168 @@
+"""Tickets: good ones pass, and nothing else does."""
+
+import random
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from porchlight.bot.v1 import bot_service_pb2 as bot_pb
+
+from kit import tickets
+from kit.errors import BadTicket
+
+NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+KEY = tickets.new_signing_key("k1")
+OTHER_KEY = tickets.new_signing_key("k2")
+CAPSULE = b"what the target must know"
+
+
+def a_ticket(
+    *, key: tickets.SigningKey = KEY, life: timedelta = timedelta(seconds=60), target: str = "buyer"
+) -> bot_pb.Ticket:
+    return tickets.sign(
+        key=key,
+        handoff_id="h_1",
+        tenant_id="loc_1",
+        contact_id="c_81",
+        source_bot="lead",
+        target_bot=target,
+        epoch=6,
+        capsule=CAPSULE,
+        policy_version=7,
+        now=NOON,
+        life=life,
+    )
+
+
+def check(
+    ticket: bot_pb.Ticket,
+    *,
+    keys: tickets.PublicKeys = KEY.public,
+    audience: str | None = "buyer",
+    now: datetime = NOON,
+    capsule: bytes | None = CAPSULE,
+) -> bot_pb.TicketPayload:
+    return tickets.verify(ticket, keys=keys, audience=audience, now=now, capsule=capsule)
+
+
+def signed(payload: bytes) -> bot_pb.Ticket:
+    return bot_pb.Ticket(payload=payload, signature=KEY.private.sign(payload), key_id=KEY.key_id)
+
+
+def defect(ticket: bot_pb.Ticket, **circumstances: object) -> str:
+    with pytest.raises(BadTicket) as refused:
+        check(ticket, **circumstances)  # type: ignore[arg-type]
+    return refused.value.metadata["defect"]
+
+
+def test_good_ticket_says_who_moves_where() -> None:
+    payload = check(a_ticket())
+    assert (payload.handoff_id, payload.tenant_id, payload.contact_id) == ("h_1", "loc_1", "c_81")
+    assert (payload.source_bot, payload.target_bot, payload.epoch) == ("lead", "buyer", 6)
+    assert payload.policy_version == 7
+    assert payload.issue_time.ToDatetime(tzinfo=UTC) == NOON
+    assert payload.expire_time.ToDatetime(tzinfo=UTC) == NOON + timedelta(seconds=60)
+
+
+def test_ticket_for_another_bot_is_refused() -> None:
+    assert defect(a_ticket(target="seller")) == "wrong_audience"
+
+
+def test_operator_may_check_a_ticket_of_any_bot() -> None:
+    assert check(a_ticket(target="seller"), audience=None).target_bot == "seller"
+
+
+def test_ticket_ends_at_its_very_moment() -> None:
+    check(a_ticket(), now=NOON + timedelta(seconds=60) - timedelta(microseconds=1))
+    assert defect(a_ticket(), now=NOON + timedelta(seconds=60)) == "expired"
+
+
+def test_ticket_from_a_clock_a_little_ahead_is_good_and_from_far_ahead_is_not() -> None:
+    check(a_ticket(), now=NOON - timedelta(seconds=5))
+    assert defect(a_ticket(), now=NOON - timedelta(seconds=5, microseconds=1)) == "not_yet_valid"
+
+
+def test_ticket_that_lives_over_a_minute_is_refused_though_signed() -> None:
+    payload = bot_pb.TicketPayload.FromString(a_ticket().payload)
+    payload.expire_time.FromDatetime(NOON + timedelta(seconds=61))
+    assert defect(signed(payload.SerializeToString())) == "lives_too_long"
+
+
+def test_ticket_without_times_is_refused_though_signed() -> None:
+    assert defect(signed(b"")) == "lives_too_long"
+
+
+def test_signed_bytes_that_are_no_payload_are_refused() -> None:
+    assert defect(signed(b"\xff\xff\xff")) == "unreadable"
+
+
+def test_ticket_cannot_be_made_to_live_over_a_minute() -> None:
+    with pytest.raises(AssertionError):
+        a_ticket(life=timedelta(seconds=61))
+
+
+def test_capsule_that_is_not_the_one_decided_on_is_refused() -> None:
+    assert defect(a_ticket(), capsule=CAPSULE + b"!") == "wrong_capsule"
+
+
+def test_ticket_without_a_capsule_at_hand_is_checked_for_the_rest() -> None:
+    assert check(a_ticket(), capsule=None).capsule_digest == tickets.digest(CAPSULE)
+
+
+def test_ticket_of_a_key_that_nobody_knows_is_refused() -> None:
+    assert defect(a_ticket(key=OTHER_KEY)) == "unknown_key"
+
+
+def test_ticket_of_another_key_under_a_known_name_is_refused() -> None:
+    forged = a_ticket(key=OTHER_KEY)
+    forged.key_id = KEY.key_id
+    assert defect(forged) == "bad_signature"
+
+
+def test_tickets_of_the_old_and_the_new_key_are_good_while_keys_are_rotated() -> None:
+    keys = {**KEY.public, **OTHER_KEY.public}
+    assert check(a_ticket(key=KEY), keys=keys).handoff_id == check(a_ticket(key=OTHER_KEY), keys=keys).handoff_id
+
+
+def test_a_thousand_altered_tickets_are_all_refused() -> None:
+    """One byte, bit, cut, addition or swap at a time, in payload, signature or key id."""
+    dice = random.Random(20261123)
+    good, other = a_ticket(), a_ticket(target="seller")
+    for _ in range(1000):
+        altered = bot_pb.Ticket.FromString(good.SerializeToString())
+        part = dice.choice(["payload", "signature"])
+        data = bytearray(getattr(altered, part))
+        kind = dice.choice(["flip", "byte", "cut", "add", "swap", "key"])
+        if kind == "flip":
+            data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
+        elif kind == "byte":
+            place = dice.randrange(len(data))
+            data[place] = (data[place] + dice.randrange(1, 256)) % 256
+        elif kind == "cut":
+            del data[dice.randrange(len(data)) :]
+        elif kind == "add":
+            data += dice.randbytes(dice.randrange(1, 9))
+        elif kind == "swap":
+            data = bytearray(getattr(other, part))
+        setattr(altered, part, bytes(data))
+        if kind == "key":
+            altered.key_id = dice.choice(["", "k2", "K1", "k1 "])
+        assert altered != good
+        with pytest.raises(BadTicket):
+            check(altered)
+
+
+def test_keys_are_read_as_they_were_written(tmp_path: Path) -> None:
+    private, public = tmp_path / "ticket.pem", tmp_path / "ticket.json"
+    private.write_bytes(tickets.private_pem(KEY))
+    public.write_text(tickets.public_json(KEY.public))
+    read = tickets.read_signing_key(private, key_id="k1")
+    assert check(a_ticket(key=read), keys=tickets.read_public_keys(public)).handoff_id == "h_1"
+
+
+@pytest.mark.parametrize("text", ["[]", '{"k1": 1}', '{"k1": "!"}', '{"k1": "AAAA"}', "{"])
+def test_file_that_holds_no_public_keys_is_refused(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "ticket.json"
+    path.write_text(text)
+    with pytest.raises(ValueError):  # noqa: PT011
+        tickets.read_public_keys(path)
