@@ -1,2 +1,0 @@
-import pytest
-pytest.importorskip('no_such_module')
