@@ -7,7 +7,7 @@ arbiter's; the twin knows none.
 import itertools
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -21,90 +21,29 @@ from kit.lane import (
     Event,
     EventKind,
     Fact,
-    InboundMessage,
     Keyword,
     OpenedTurn,
     OpenStatus,
     Turn,
 )
-
-_FINISHED = ("REPLIED", "SILENT", "HANDED_OFF")
-_OPEN_TEXT = ("PENDING", "CLAIMED")
-
-
-@dataclass(kw_only=True)
-class _Inbox:
-    inbox_id: int
-    event: Event
-    kind: EventKind
-    text: str
-    write_time: datetime
-    receive_time: datetime
-    outcome: str = "RECORDED"
-    cause: str | None = None
-    attempts: int = 0
-
-    @property
-    def message_id(self) -> str:
-        return f"m_{self.inbox_id}"
-
-
-@dataclass(kw_only=True)
-class _Turn:
-    turn_no: int
-    epoch: int
-    bot: str
-    message_ids: tuple[str, ...]
-    claim_time: datetime
-    state: str = "OPEN"
-    record: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(kw_only=True)
-class _Text:
-    outbox_id: int
-    epoch: int
-    turn_no: int
-    kind: str
-    channel: str
-    body: str
-    create_time: datetime
-    next_attempt_time: datetime
-    state: str = "PENDING"
-    cause: str | None = None
-    attempts: int = 0
-    needs_read_back: bool = False
-    claim_token: str | None = None
-    first_attempt_time: datetime | None = None
-    crm_message_id: str | None = None
-    send_time: datetime | None = None
-
-
-@dataclass(kw_only=True)
-class _Contact:
-    tenant_id: str
-    contact_id: str
-    owner: str
-    epoch: int = 1
-    turn_no: int = 0
-    ready_time: datetime | None = None
-    lease_expire_time: datetime | None = None
-    opt_out_time: datetime | None = None
-    dnd: bool = False
-    conversation_id: str | None = None
-    channel: str | None = None
-    profile: dict[str, Any] = field(default_factory=dict)
-    inbox: list[_Inbox] = field(default_factory=list)
-    turns: dict[int, _Turn] = field(default_factory=dict)
-    facts: dict[str, Fact] = field(default_factory=dict)
-    texts: list[_Text] = field(default_factory=list)
-
-    def waiting(self) -> list[_Inbox]:
-        rows = [row for row in self.inbox if row.outcome == "WAITING"]
-        return sorted(rows, key=lambda row: (row.write_time, row.inbox_id))
-
-    def open_texts(self) -> list[_Text]:
-        return [text for text in self.texts if text.state in _OPEN_TEXT]
+from kit.lane_memory_rows import (
+    FINISHED,
+    OPEN_TEXT,
+    ContactRow,
+    InboxRow,
+    TextRow,
+    TurnRow,
+    fact_row,
+    forbidden,
+    inbox_event,
+    is_ours,
+    lane_row,
+    messages,
+    settle,
+    suppress,
+    text_event,
+    turn_event,
+)
 
 
 class MemoryLane:
@@ -116,7 +55,7 @@ class MemoryLane:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._contacts: dict[tuple[str, str], _Contact] = {}
+        self._contacts: dict[tuple[str, str], ContactRow] = {}
         self._seen: set[tuple[str, ...]] = set()
         self._inbox_ids = itertools.count(1)
         self._outbox_ids = itertools.count(1)
@@ -132,7 +71,7 @@ class MemoryLane:
         if self._seen.intersection(keys):
             return Accepted(duplicate=True)
         self._seen.update(keys)
-        row = _Inbox(
+        row = InboxRow(
             inbox_id=next(self._inbox_ids),
             event=event,
             kind=event.kind,
@@ -143,7 +82,7 @@ class MemoryLane:
         if event.contact_id is not None:
             c = self._contacts.setdefault(
                 (event.tenant_id, event.contact_id),
-                _Contact(tenant_id=event.tenant_id, contact_id=event.contact_id, owner=first_owner),
+                ContactRow(tenant_id=event.tenant_id, contact_id=event.contact_id, owner=first_owner),
             )
             c.inbox.append(row)
             self._learn(c, event)
@@ -153,33 +92,33 @@ class MemoryLane:
                 self._wake(c, min(now + debounce.wait, first + debounce.longest))
         return Accepted(duplicate=False, message_id=row.message_id, outcome=row.outcome)
 
-    def _learn(self, c: _Contact, event: Event) -> None:
+    def _learn(self, c: ContactRow, event: Event) -> None:
         c.profile |= event.profile
         c.dnd = c.dnd if event.dnd is None else event.dnd
         c.conversation_id = event.conversation_id or c.conversation_id
         if event.kind is EventKind.MESSAGE_IN:
             c.channel = event.channel or c.channel
 
-    def _apply(self, c: _Contact, row: _Inbox, event: Event) -> None:
-        if event.kind is EventKind.HUMAN_MESSAGE and _is_ours(c, event):
+    def _apply(self, c: ContactRow, row: InboxRow, event: Event) -> None:
+        if event.kind is EventKind.HUMAN_MESSAGE and is_ours(c, event):
             row.kind = EventKind.MESSAGE_OUT
         match row.kind:
             case EventKind.MESSAGE_IN:
                 row.outcome, row.cause = self._read(c, event)
             case EventKind.HUMAN_MESSAGE if c.owner != "human":
                 self._change_owner(c, "human")
-                _suppress(c, "HUMAN_TAKEOVER")
-                _settle(c, "ESCALATED_HUMAN", "HUMAN_TAKEOVER")
+                suppress(c, "HUMAN_TAKEOVER")
+                settle(c, "ESCALATED_HUMAN", "HUMAN_TAKEOVER")
             case EventKind.CONTACT_DELETE:
                 self._forget(c)
         if row.kind in (EventKind.DND, EventKind.CONTACT_UPSERT) and c.dnd:
-            _suppress(c, "DO_NOT_DISTURB")
-            _settle(c, "SUPPRESSED", "DO_NOT_DISTURB")
+            suppress(c, "DO_NOT_DISTURB")
+            settle(c, "SUPPRESSED", "DO_NOT_DISTURB")
 
-    def _read(self, c: _Contact, event: Event) -> tuple[str, str | None]:
+    def _read(self, c: ContactRow, event: Event) -> tuple[str, str | None]:
         if event.keyword is Keyword.STOP:
-            _suppress(c, "OPTED_OUT")
-            _settle(c, "SUPPRESSED", "OPTED_OUT")
+            suppress(c, "OPTED_OUT")
+            settle(c, "SUPPRESSED", "OPTED_OUT")
             if c.opt_out_time is None:
                 c.opt_out_time = self._clock()
                 self._put_text(c, "OPT_OUT_CONFIRMATION", event.keyword_reply)
@@ -197,13 +136,13 @@ class MemoryLane:
             return "SUPPRESSED", "DO_NOT_DISTURB"
         return ("ESCALATED_HUMAN", None) if c.owner == "human" else ("WAITING", None)
 
-    def _forget(self, c: _Contact) -> None:
+    def _forget(self, c: ContactRow) -> None:
         self._change_owner(c, c.owner)
-        _settle(c, "SUPPRESSED", "CONTACT_DELETED")
+        settle(c, "SUPPRESSED", "CONTACT_DELETED")
         for text in c.texts:
             if text.state == "PENDING" and not text.needs_read_back:
                 text.state, text.cause = "SUPPRESSED", "CONTACT_DELETED"
-            if text.state not in _OPEN_TEXT:
+            if text.state not in OPEN_TEXT:
                 text.body = ""
         for row in c.inbox:
             row.text = ""
@@ -221,7 +160,7 @@ class MemoryLane:
         found = (self._claim(c, lease, messages_most, attempts_most) for c in ready[:limit] if c.owner != "human")
         return [turn for turn in found if turn is not None]
 
-    def _claim(self, c: _Contact, lease: timedelta, messages_most: int, attempts_most: int) -> Turn | None:
+    def _claim(self, c: ContactRow, lease: timedelta, messages_most: int, attempts_most: int) -> Turn | None:
         if c.open_texts():
             c.ready_time = None
             return None
@@ -235,7 +174,7 @@ class MemoryLane:
         if not rows:
             return None
         c.turn_no += 1
-        c.turns[c.turn_no] = _Turn(
+        c.turns[c.turn_no] = TurnRow(
             turn_no=c.turn_no,
             epoch=c.epoch,
             bot=c.owner,
@@ -248,7 +187,7 @@ class MemoryLane:
             bot=c.owner,
             epoch=c.epoch,
             turn_no=c.turn_no,
-            messages=_messages(rows),
+            messages=messages(rows),
         )
 
     async def release(self, turn: Turn, *, cause: str, wait: timedelta, refused: bool = False) -> bool:
@@ -272,7 +211,7 @@ class MemoryLane:
         if c is None:
             return OpenedTurn(status=OpenStatus.UNKNOWN_CONTACT)
         turn = c.turns.get(turn_no)
-        if turn is not None and (turn.bot, turn.epoch) == (bot, epoch) and turn.state in _FINISHED:
+        if turn is not None and (turn.bot, turn.epoch) == (bot, epoch) and turn.state in FINISHED:
             return OpenedTurn(status=OpenStatus.FINISHED, state=turn.state)
         if c.owner != bot:
             self.stale.append((contact_id, bot, "open"))
@@ -289,7 +228,7 @@ class MemoryLane:
             status=OpenStatus.OPEN,
             facts=tuple(fact for fact in c.facts.values() if fact.private_to in (None, bot)),
             profile=dict(c.profile),
-            messages=_messages(rows),
+            messages=messages(rows),
             last_record=own[-1] if own else None,
             turns_before=len(ended),
         )
@@ -309,7 +248,7 @@ class MemoryLane:
         """See `Lane.complete_turn`."""
         c = self._contacts.get((tenant_id, contact_id))
         turn = None if c is None else c.turns.get(turn_no)
-        if turn is not None and (turn.bot, turn.epoch) == (bot, epoch) and turn.state in _FINISHED:
+        if turn is not None and (turn.bot, turn.epoch) == (bot, epoch) and turn.state in FINISHED:
             return CompleteStatus.FINISHED
         if c is None or turn is None or turn.state != "OPEN" or (c.owner, c.epoch, c.turn_no) != (bot, epoch, turn_no):
             if c is not None:
@@ -336,9 +275,9 @@ class MemoryLane:
         found = (self._claim_text(c, text, lease) for text, c in due[:limit])
         return [delivery for delivery in found if delivery is not None]
 
-    def _claim_text(self, c: _Contact, text: _Text, lease: timedelta) -> Delivery | None:
+    def _claim_text(self, c: ContactRow, text: TextRow, lease: timedelta) -> Delivery | None:
         now = self._clock()
-        cause = _forbidden(c, text)
+        cause = forbidden(c, text)
         text.needs_read_back = text.needs_read_back or text.state == "CLAIMED"
         if cause is not None and not text.needs_read_back:
             text.state, text.cause = "SUPPRESSED", cause
@@ -398,17 +337,17 @@ class MemoryLane:
         c = self._contacts.get((tenant_id, contact_id))
         if c is None:
             return None
-        events = [*map(_inbox_event, c.inbox), *map(_turn_event, c.turns.values()), *map(_text_event, c.texts)]
-        page = [event for event in events if before is None or event["event_time"] < before.isoformat()]
-        page.sort(key=lambda event: event["kind"])
-        page.sort(key=lambda event: str(event["event_time"]), reverse=True)
+        events = [*map(inbox_event, c.inbox), *map(turn_event, c.turns.values()), *map(text_event, c.texts)]
+        page = [event for event in events if before is None or event["event_time"] < before]
+        page.sort(key=lambda event: str(event["kind"]))
+        page.sort(key=lambda event: event["event_time"], reverse=True)
         return {
             "owner": c.owner,
             "epoch": c.epoch,
             "pending_handoff_id": None,
             "opted_out": c.opt_out_time is not None,
-            "facts": [_fact_row(fact) for fact in c.facts.values()],
-            "events": page[:limit],
+            "facts": [fact_row(fact) for fact in c.facts.values()],
+            "events": [{**event, "event_time": event["event_time"].isoformat()} for event in page[:limit]],
         }
 
     async def lanes(self, *, limit: int, after: tuple[datetime, str] | None) -> list[Mapping[str, Any]]:
@@ -419,13 +358,13 @@ class MemoryLane:
             texts = c.open_texts()
             times = [row.receive_time for row in waiting] + [text.create_time for text in texts]
             if times and (after is None or (min(times), c.contact_id) > after):
-                rows.append((min(times), c.contact_id, _lane_row(c, waiting, texts, min(times))))
+                rows.append((min(times), c.contact_id, lane_row(c, waiting, texts, min(times))))
         return [row for *_, row in sorted(rows, key=lambda found: found[:2])[:limit]]
 
-    def _put_text(self, c: _Contact, kind: str, body: str) -> None:
+    def _put_text(self, c: ContactRow, kind: str, body: str) -> None:
         now = self._clock()
         c.texts.append(
-            _Text(
+            TextRow(
                 outbox_id=next(self._outbox_ids),
                 epoch=c.epoch,
                 turn_no=c.turn_no,
@@ -437,125 +376,16 @@ class MemoryLane:
             )
         )
 
-    def _change_owner(self, c: _Contact, owner: str) -> None:
+    def _change_owner(self, c: ContactRow, owner: str) -> None:
         c.owner, c.epoch = owner, c.epoch + 1
         c.lease_expire_time = c.ready_time = None
         for turn in c.turns.values():
             turn.state = "EXPIRED" if turn.state == "OPEN" else turn.state
 
-    def _wake(self, c: _Contact, at: datetime) -> None:
+    def _wake(self, c: ContactRow, at: datetime) -> None:
         if c.waiting():
             c.ready_time = at
 
-    def _wake_blocked(self, c: _Contact) -> None:
+    def _wake_blocked(self, c: ContactRow) -> None:
         if c.ready_time is None:
             self._wake(c, self._clock())
-
-
-def _is_ours(c: _Contact, event: Event) -> bool:
-    return any(
-        (event.crm_message_id is not None and text.crm_message_id == event.crm_message_id)
-        or (text.body == event.text and (text.state == "CLAIMED" or (text.state == "PENDING" and text.needs_read_back)))
-        for text in c.texts
-    )
-
-
-def _forbidden(c: _Contact, text: _Text) -> str | None:
-    if text.kind != "REPLY":
-        return None
-    if c.opt_out_time is not None:
-        return "OPTED_OUT"
-    if c.dnd:
-        return "DO_NOT_DISTURB"
-    if c.owner == "human":
-        return "HUMAN_TAKEOVER"
-    return "STALE_EPOCH" if c.epoch != text.epoch else None
-
-
-def _suppress(c: _Contact, cause: str) -> None:
-    for text in c.texts:
-        if text.kind == "REPLY" and text.state == "PENDING" and not text.needs_read_back:
-            text.state, text.cause = "SUPPRESSED", cause
-
-
-def _settle(c: _Contact, outcome: str, cause: str) -> None:
-    for row in c.waiting():
-        row.outcome, row.cause = outcome, cause
-    if c.lease_expire_time is None:
-        c.ready_time = None
-
-
-def _messages(rows: Sequence[_Inbox]) -> tuple[InboundMessage, ...]:
-    return tuple(
-        InboundMessage(
-            message_id=row.message_id, text=row.text, channel=row.event.channel or "", write_time=row.write_time
-        )
-        for row in rows
-    )
-
-
-def _fact_row(fact: Fact) -> dict[str, Any]:
-    assert fact.learn_time is not None
-    return {
-        "name": fact.name,
-        "value": fact.value,
-        "words": fact.words,
-        "message_id": fact.message_id,
-        "extractor": fact.extractor,
-        "confidence": fact.confidence,
-        "bot": fact.bot,
-        "private_to": fact.private_to,
-        "learn_time": fact.learn_time.isoformat(),
-    }
-
-
-def _inbox_event(row: _Inbox) -> dict[str, Any]:
-    body = {
-        "message_id": row.message_id,
-        "kind": str(row.kind),
-        "body": row.text,
-        "outcome": row.outcome,
-        "cause": row.cause,
-        "event_id": row.event.event_id,
-    }
-    return {"event_time": row.receive_time.isoformat(), "kind": "inbound", "body": body}
-
-
-def _turn_event(turn: _Turn) -> dict[str, Any]:
-    body = {
-        "bot": turn.bot,
-        "epoch": turn.epoch,
-        "turn_no": turn.turn_no,
-        "state": turn.state,
-        "record": dict(turn.record),
-        "message_ids": list(turn.message_ids),
-    }
-    return {"event_time": turn.claim_time.isoformat(), "kind": "turn", "body": body}
-
-
-def _text_event(text: _Text) -> dict[str, Any]:
-    body = {
-        "outbox_id": text.outbox_id,
-        "kind": text.kind,
-        "body": text.body,
-        "state": text.state,
-        "cause": text.cause,
-        "crm_message_id": text.crm_message_id,
-        "attempts": text.attempts,
-        "send_time": None if text.send_time is None else text.send_time.isoformat(),
-    }
-    return {"event_time": text.create_time.isoformat(), "kind": "outbound", "body": body}
-
-
-def _lane_row(c: _Contact, waiting: list[_Inbox], texts: list[_Text], since: datetime) -> dict[str, Any]:
-    return {
-        "tenant_id": c.tenant_id,
-        "contact_id": c.contact_id,
-        "owner": c.owner,
-        "pending_handoff_id": None,
-        "lease_expire_time": None if c.lease_expire_time is None else c.lease_expire_time.isoformat(),
-        "waiting_messages": len(waiting),
-        "waiting_deliveries": len(texts),
-        "attempts": waiting[0].attempts if waiting else 0,
-        "wait_time": since.isoformat(),
-    }

@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from grpc_health.v1 import health
 
-from kit import log, metrics
+from kit import crash, log, metrics
 from kit.rpc import server as rpc_server
 from kit.settings import Settings, SettingsRefused, load
 
@@ -61,6 +61,7 @@ async def run(name: str, settings: Settings, build: Callable[[AsyncExitStack], A
     stopping = asyncio.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stopping.set)
+    crash.arm(settings.crash_at)
     async with AsyncExitStack() as stack:
         if settings.metrics_listen:
             stack.callback(_bound(metrics.serve, settings.metrics_listen))

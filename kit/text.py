@@ -9,6 +9,10 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final
 
+REACH: Final = 240
+"""How far around a place it is read, in characters; what is farther away says nothing about it, and reading
+stays linear in a text's length."""
+
 _PLAIN: Final = str.maketrans(
     {
         "\u2018": "'",
@@ -67,16 +71,19 @@ def contains(text: str, words: str) -> bool:
 
 def clause(folded: str, at: int) -> tuple[int, int]:
     """Return where the clause around `at` begins and ends."""
-    start = max((found.end() for found in _CLAUSE_END.finditer(folded, 0, at)), default=0)
-    after = _CLAUSE_END.search(folded, at)
-    return start, after.start() if after else len(folded)
+    return _around(_CLAUSE_END, folded, at)
 
 
 def sentence(folded: str, at: int) -> tuple[int, int]:
     """Return where the sentence around `at` begins and ends."""
-    start = max((found.end() for found in _SENTENCE_END.finditer(folded, 0, at)), default=0)
-    after = _SENTENCE_END.search(folded, at)
-    return start, after.start() if after else len(folded)
+    return _around(_SENTENCE_END, folded, at)
+
+
+def _around(end_of: re.Pattern[str], folded: str, at: int) -> tuple[int, int]:
+    low, high = max(0, at - REACH), min(len(folded), at + REACH)
+    start = max((found.end() for found in end_of.finditer(folded, low, at)), default=low)
+    after = end_of.search(folded, at, high)
+    return start, after.start() if after else high
 
 
 def negated(folded: str, at: int) -> bool:
@@ -160,7 +167,7 @@ def prices(folded: str, *, bare_thousands: bool = False) -> tuple[Money, ...]:
         start, end = match.span()
         before = _before(folded, start)
         around = before + " " + _after(folded, end)
-        if _NO_HOME_PRICE.search(around) or _NO_MONEY_AFTER.match(folded[end:]):
+        if _NO_HOME_PRICE.search(around) or _NO_MONEY_AFTER.match(folded, end):
             continue
         thousands = bare_thousands or bool(_PRICE.search(around) or _CAPPED.search(before))
         amounts = [_as_price(each, match.group(), marked, thousands) for each in (first, second) if each is not None]
@@ -190,13 +197,14 @@ def _as_price(amount: float, said: str, marked: bool, thousands: bool) -> int | 
 
 
 def _before(folded: str, start: int) -> str:
-    low = max((found.end() for found in _CONTEXT_END.finditer(folded, 0, start)), default=0)
-    return folded[low:start]
+    low = max(0, start - REACH)
+    return folded[max((found.end() for found in _CONTEXT_END.finditer(folded, low, start)), default=low) : start]
 
 
 def _after(folded: str, end: int) -> str:
-    found = _CONTEXT_END.search(folded, end)
-    return folded[end : found.start() if found else len(folded)]
+    high = min(len(folded), end + REACH)
+    found = _CONTEXT_END.search(folded, end, high)
+    return folded[end : found.start() if found else high]
 
 
 # --- counts
@@ -307,10 +315,11 @@ def _timings(folded: str, today: date, asked: bool) -> list[Timing]:
     if asked:
         found += [Timing(months=0.0, start=each.start(), end=each.end()) for each in _BARE_NOW.finditer(folded)]
     for each in _SPAN.finditer(folded):
+        before = folded[max(0, each.start() - REACH) : each.start()]
         alone = asked and len(folded.split()) <= _BARE_WORDS
-        if not (each["lead"] or each["trail"] or alone) or _PAST.match(folded[each.end() :]):
+        if not (each["lead"] or each["trail"] or alone) or _PAST.match(folded, each.end()):
             continue
-        if _PAST_BEFORE.search(folded[: each.start()]) or re.search(r"can'?t wait|cannot wait", folded[: each.start()]):
+        if _PAST_BEFORE.search(before) or re.search(r"can'?t wait|cannot wait", before):
             continue
         words = each["m"] or each["n"]
         many = 2 if "couple" in words else 3 if "few" in words else 1 if words in {"a", "an"} else _count(words)

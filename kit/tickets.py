@@ -59,39 +59,25 @@ def digest(capsule: bytes) -> bytes:
 
 
 def sign(
-    *,
-    key: SigningKey,
-    handoff_id: str,
-    tenant_id: str,
-    contact_id: str,
-    source_bot: str,
-    target_bot: str,
-    epoch: int,
-    capsule: bytes,
-    policy_version: int,
-    now: datetime,
-    life: timedelta = LONGEST_LIFE,
+    names: bot_pb.TicketPayload, *, key: SigningKey, capsule: bytes, now: datetime, life: timedelta = LONGEST_LIFE
 ) -> bot_pb.Ticket:
-    """Make out a ticket for `target_bot`.
+    """Make out a ticket.
 
     The signature covers the very bytes that travel: protobuf has no canonical
     encoding, so nobody may serialise the payload a second time.
 
     Args:
+        names: Who moves where, at which epoch, under which policy. Digest and times
+            are filled in here.
+        key: The arbiter's.
+        capsule: The serialised capsule that goes along.
         now: The signer's clock, timezone-aware.
         life: How long the ticket is good, above 0 and at most 60 s.
     """
     assert timedelta(0) < life <= LONGEST_LIFE, life
-    payload = bot_pb.TicketPayload(
-        handoff_id=handoff_id,
-        tenant_id=tenant_id,
-        contact_id=contact_id,
-        source_bot=source_bot,
-        target_bot=target_bot,
-        epoch=epoch,
-        capsule_digest=digest(capsule),
-        policy_version=policy_version,
-    )
+    payload = bot_pb.TicketPayload()
+    payload.CopyFrom(names)
+    payload.capsule_digest = digest(capsule)
     payload.issue_time.FromDatetime(now)
     payload.expire_time.FromDatetime(now + life)
     data = payload.SerializeToString(deterministic=True)

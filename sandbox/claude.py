@@ -72,14 +72,14 @@ class Claude:
         return response
 
     async def _respond(self, raw: bytes, request: Request, entry: dict[str, Any]) -> Response:
-        claude_request.check_headers(request.headers)
+        version = claude_request.check_headers(request.headers)
         if len(raw) > LONGEST_BODY:
             raise claude_request.Refused("Request exceeds the maximum size", status=413, kind="request_too_large")
         try:
             parsed = json.loads(raw)
         except ValueError as broken:
             raise claude_request.Refused("The request body is not valid JSON") from broken
-        body, _, effort, thinks = claude_request.check(parsed)
+        body, _, effort, thinks = claude_request.check(parsed, version=version)
         prompt = json.dumps([body.get("system"), body["messages"]], sort_keys=True)
         entry |= {"model": body["model"], "prompt_sha256": hashlib.sha256(prompt.encode()).hexdigest(), "body": body}
         fault = self.faults.draw()

@@ -33,10 +33,14 @@ MODELS: dict[str, Model] = {
     "claude-fable-5-2": Model(default_effort="high"),
 }
 MAX_OUTPUT = 128_000
+# The first is what the SDK sends since 2.0; it knows no sampling parameters at all. The second takes their defaults.
+VERSIONS = ("2026-10-21", "2023-06-01")
+SAMPLING = ("temperature", "top_p", "top_k")
 EFFORTS = ("low", "medium", "high", "xhigh", "max")
 FIELDS = frozenset(
-    """model max_tokens messages system metadata stop_sequences stream temperature top_p top_k tools tool_choice thinking
-    output_config service_tier container inference_geo cache_control diagnostics""".split()
+    """model max_tokens messages system metadata stop_sequences stream tools tool_choice thinking
+    output_config service_tier speed container inference_geo
+    cache_control diagnostics user_profile_id""".split()
 )
 BLOCKS = frozenset(
     "text image document search_result thinking redacted_thinking tool_use tool_result server_tool_use".split()
@@ -65,8 +69,10 @@ class Refused(Exception):
         self.kind = kind
 
 
-def check_headers(headers: Mapping[str, str]) -> None:
-    """Refuse a request without a key or a version.
+def check_headers(headers: Mapping[str, str]) -> str:
+    """Refuse a request without a key or a version; gives the version.
+
+    The SDK sends its key as a bearer token, older clients as `x-api-key`; both are good.
 
     Raises:
         Refused: With status 401 or 400.
@@ -76,13 +82,14 @@ def check_headers(headers: Mapping[str, str]) -> None:
         raise Refused("x-api-key header is required", status=401, kind="authentication_error")
     if not headers.get("anthropic-version", "").strip():
         raise Refused("anthropic-version: header is required")
-    if headers["anthropic-version"] != "2023-06-01":
-        raise Refused("anthropic-version: is not a valid version")
+    if headers["anthropic-version"] not in VERSIONS:
+        raise Refused(f"anthropic-version: {headers['anthropic-version']!r} is not a valid version")
     if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
         raise Refused("content-type: must be application/json")
+    return headers["anthropic-version"]
 
 
-def check(body: object) -> tuple[Mapping[str, Any], Model, str, bool]:
+def check(body: object, *, version: str = VERSIONS[0]) -> tuple[Mapping[str, Any], Model, str, bool]:
     """Check a request as the API does.
 
     Returns:
@@ -94,7 +101,7 @@ def check(body: object) -> tuple[Mapping[str, Any], Model, str, bool]:
     if not isinstance(body, dict):
         raise Refused("The request body must be a JSON object")
     for name in body:
-        if name not in FIELDS:
+        if name not in FIELDS and (name not in SAMPLING or version == VERSIONS[0]):
             raise Refused(f"{name}: Extra inputs are not permitted")
     for name in ("model", "max_tokens", "messages"):
         if name not in body:
@@ -148,8 +155,8 @@ def _check_messages(body: Mapping[str, Any]) -> None:
     for place, message in enumerate(messages):
         if not isinstance(message, dict):
             raise Refused(f"messages.{place}: Input should be a valid dictionary")
-        if message.get("role") not in ("user", "assistant"):
-            raise Refused(f"messages.{place}.role: Input should be 'user' or 'assistant'")
+        if message.get("role") not in ("user", "assistant", "system"):
+            raise Refused(f"messages.{place}.role: Input should be 'user', 'assistant' or 'system'")
         if set(message) - {"role", "content"}:
             raise Refused(
                 f"messages.{place}.{sorted(set(message) - {'role', 'content'})[0]}: Extra inputs are not permitted"

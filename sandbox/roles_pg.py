@@ -46,6 +46,31 @@ async def ensure_database(server_url: str, name: str) -> str:
     return urlsplit(server_url)._replace(path=f"/{name}").geturl()
 
 
+async def comment_of_database(url: str) -> str | None:
+    """Return the comment on the database of the URL."""
+    connection = await asyncpg.connect(url, timeout=5)
+    try:
+        found = await connection.fetchval(
+            "select shobj_description(oid, 'pg_database') from pg_database where datname = current_database()"
+        )
+    finally:
+        await connection.close()
+    return None if found is None else str(found)
+
+
+async def comment_on_database(url: str, comment: str) -> None:
+    """Set the comment on the database of the URL."""
+    connection = await asyncpg.connect(url, timeout=5)
+    try:
+        await connection.execute(
+            await connection.fetchval(
+                "select format('comment on database %I is %L', current_database(), $1::text)", comment
+            )
+        )
+    finally:
+        await connection.close()
+
+
 def port_of(url: str) -> int:
     """Return the port of a URL that names one."""
     port = urlsplit(url).port

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import sys
 from typing import Any, TypeVar
@@ -60,6 +61,7 @@ def bind(listen: str) -> socket.socket:
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     listener.bind((host.strip("[]"), int(port)))
+    listener.listen(2048)
     return listener
 
 
@@ -78,5 +80,8 @@ def server(app: FastAPI, name: str) -> uvicorn.Server:
 
 
 def serve(app: FastAPI, listen: str, name: str) -> None:
-    """Serve until SIGTERM or SIGINT."""
+    """Serve until SIGTERM or SIGINT, then return."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn raises the signal once more after it has drained; a wanted end is no death by signal.
+        signal.signal(number, lambda *_: None)
     server(app, name).run(sockets=[bind(listen)])

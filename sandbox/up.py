@@ -1,6 +1,7 @@
 """`porchlight up`: stores, migrations, every process; kept running, and ended without a trace."""
 
 import asyncio
+import hashlib
 import os
 import signal
 import subprocess
@@ -10,8 +11,6 @@ from contextlib import suppress
 from pathlib import Path
 
 from kit.settings import Settings
-from migrations.prompts import load_prompts
-from migrations.run import migrate
 from sandbox import environment, health, keys, postgres, roles_pg, valkey
 from sandbox.child import Child, StartFailed, end_orphan, lock_directory, port_taken, spawn
 from sandbox.stores import make_state_dir, secret, write_private
@@ -139,14 +138,31 @@ class Launcher:
             url = await roles_pg.ensure_database(url, DATABASE)
         # For `porchlight migrate` beside a running `up`.
         write_private(state_dir / "database.url", url + "\n")
-        await migrate(url)
-        await load_prompts(url, ROOT)
+        await self._migrate(url)
         for process in self._plan.processes:
             if process.database_group is None:
                 continue
             password = secret(state_dir / "logins" / process.name)
             role = await roles_pg.create_login_role(url, process.name, group=process.database_group, password=password)
             self._database_urls[process.name] = roles_pg.login_url(url, role, password)
+
+    async def _migrate(self, url: str) -> None:
+        """Migrate and load prompts, unless our own database says that it holds just these already.
+
+        The check saves the second start a good second: importing Alembic and
+        SQLAlchemy costs more than starting Postgres.
+        """
+        assert self._postgres is not None
+        ours, wanted = self._postgres.child is not None, _digest_of_sources()
+        if ours and await roles_pg.comment_of_database(url) == wanted:
+            return
+        from migrations.prompts import load_prompts
+        from migrations.run import migrate
+
+        await migrate(url)
+        await load_prompts(url, ROOT)
+        if ours:
+            await roles_pg.comment_on_database(url, wanted)
 
     async def _keep(self, process: Process) -> None:
         """Run a process, and run it again whenever it ends, ever more slowly."""
@@ -256,6 +272,15 @@ class Launcher:
         lines.append(f"  gRPC            {', '.join(grpc)}")
         lines.append(f"  operator token  {keys.token_path(plan.state_dir, 'operator')}")
         return "\n".join(lines)
+
+
+def _digest_of_sources() -> str:
+    """Return a digest over everything that decides what a migrated database holds."""
+    found = hashlib.sha256()
+    for pattern in ("migrations/**/*.py", "migrations/sql/*.sql", "services/*/prompts/*.md"):
+        for path in sorted(ROOT.glob(pattern)):
+            found.update(f"{path.relative_to(ROOT)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
+    return found.hexdigest()
 
 
 def _first(failures: BaseExceptionGroup[BaseException]) -> BaseException:

@@ -38,8 +38,10 @@ log = get_logger()
 ARBITER_SECONDS: Final = 2.0
 _OPEN_QUESTION_CHARS: Final = 500
 _PREVIEW_TENANT: Final = "preview"
-# Rules read this much of a text; nobody texts more, and a mail's tail is quotes.
-_READ_CHARS: Final = 4_000
+# What is read of one message, and of all messages of a turn: nobody texts more, a mail's
+# tail is quotes, and rules run on the event loop.
+_READ_CHARS: Final = 1_600
+_READ_CHARS_OF_ALL: Final = 6_000
 
 Context = grpc.aio.ServicerContext[Any, Any]
 
@@ -156,7 +158,8 @@ class BotService(pb_grpc.BotServiceServicer):
         known = {fact.name: fact for fact in opened.facts}
         last: Mapping[str, Any] = opened.last_record or {}
         handoff: Mapping[str, Any] = opened.handoff or {}
-        messages = tuple(replace(each, text=each.text[:_READ_CHARS]) for each in opened.messages)
+        most = min(_READ_CHARS, _READ_CHARS_OF_ALL // max(1, len(opened.messages)))
+        messages = tuple(replace(each, text=each.text[:most]) for each in opened.messages)
         asked = str(last.get("question", "")) if self._spec.slot(str(last.get("question", ""))) else ""
         situation = Situation(
             brokerage=self._brokerage,
@@ -260,9 +263,6 @@ class BotService(pb_grpc.BotServiceServicer):
 
 def record(move: Move, extracted: Extracted, situation: Situation) -> dict[str, Any]:
     """Return what a turn's row says of how it was decided; the bot's next turn reads it too."""
-    times_asked = dict(situation.times_asked)
-    if move.question:
-        times_asked[move.question] = times_asked.get(move.question, 0) + 1
     return {
         "move": move.kind.value,
         "extractor": extracted.extractor,
@@ -270,7 +270,7 @@ def record(move: Move, extracted: Extracted, situation: Situation) -> dict[str, 
         "cost_microusd": extracted.cost_microusd,
         "fallback_cause": extracted.fallback_cause,
         "question": move.question or (situation.asked if move.kind is MoveKind.STAY_SILENT else ""),
-        "asked": times_asked,
+        "asked": talk.count_asked(situation, move),
         "closing": move.closing or situation.closed,
     }
 

@@ -98,7 +98,13 @@ CANNOT_ANSWER: Final = "I cannot answer that reliably myself."
 
 
 def converse(
-    situation: Situation, slots: Sequence[SlotSpec], order: Sequence[str], *, opening: str = "", closing: str
+    situation: Situation,
+    slots: Sequence[SlotSpec],
+    order: Sequence[str],
+    *,
+    opening: str = "",
+    closing: str,
+    question: str = "",
 ) -> Move:
     """Answer what was asked of the bot, acknowledge what was learned, ask the next question.
 
@@ -108,6 +114,7 @@ def converse(
         order: Which slots to ask for, in this order.
         opening: A sentence that comes first, such as "I can help you sell."; may be empty.
         closing: What is said once nothing is left to ask.
+        question: Other words for the next question, should there be one; empty for the slot's own.
     """
     signals = situation.signals
     if signals.no_texts:
@@ -126,12 +133,26 @@ def converse(
             return Move(kind=MoveKind.STAY_SILENT)
         ending = agent_reads(situation)
     else:
-        ending = _question(slots, name, situation) if name else ("" if situation.closed else closing)
+        ending = question or _question(slots, name, situation) if name else ("" if situation.closed else closing)
     heads = [disclosure(situation)] if situation.first_reply else []
     acknowledged = noted(slots, situation.learned if not situation.opening else _all_known(slots, situation))
     reply = _fit(heads, [opening, acknowledged], [*answers, ending])
     kind = MoveKind.ANSWER if answers or done else MoveKind.ASK
     return Move(kind=kind, reply=reply, question=name, closing=done)
+
+
+def count_asked(situation: Situation, move: Move) -> dict[str, int]:
+    """Return how often each slot was asked for by now, for the bot's next turn.
+
+    Who asks back has not left a question unanswered; who says "I don't know" has
+    answered it for good.
+    """
+    counts = dict(situation.times_asked)
+    if move.question and move.kind is MoveKind.ASK:
+        counts[move.question] = counts.get(move.question, 0) + 1
+    if situation.asked and situation.signals.unsure and situation.asked not in situation.known:
+        counts[situation.asked] = ASKED_MOST
+    return counts
 
 
 def _all_known(slots: Sequence[SlotSpec], situation: Situation) -> tuple[Fact, ...]:

@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from kit.text import fold, negated, sentence
+from kit.text import REACH, fold, negated, sentence
 
 Side = Literal["buy", "sell"]
 
@@ -88,7 +88,7 @@ def wishes(text: str) -> tuple[Wish, ...]:
                 continue
             start, end = sentence(folded, match.start())
             before, around = folded[start : match.start()], folded[start:end]
-            strong = _STRONG.search(folded[: match.end()]) or _STRONG.search(folded[match.end() : end])
+            strong = _STRONG.search(folded, max(0, start - REACH), max(end, match.end()))
             found.append(
                 Wish(
                     side="sell" if side == "sell" else "buy",
@@ -104,7 +104,8 @@ def wishes(text: str) -> tuple[Wish, ...]:
 
 
 def _is_meant(folded: str, match: re.Match[str], side: str) -> bool:
-    after, before = folded[match.end() :], folded[: match.start()]
+    after = folded[match.end() : match.end() + REACH]
+    before = folded[max(0, match.start() - REACH) : match.start()]
     if _NO_HOME.match(after) or (side == "buy" and (_TO_RENT.match(after) or match.group().endswith("rent"))):
         return False
     mine = bool(re.search(r"\b(?:my|our|it)\b", match.group()) or _MINE_AFTER.match(after))

@@ -10,7 +10,7 @@ from kit.text import fold, negated
 
 _ZIP: Final = re.compile(r"(?<![\d$#,.-])(?<!\d )\b\d{5}(?:-\d{4})?\b(?![,.]?\d|\s?(?:k\b|sq|dollars|usd|miles))")
 _LEAD: Final = r"(?:in|near|around|to|at|by|outside(?: of)?|close to|next to|towards?)"
-_NAME: Final = r"[A-Z][\w'.-]*[\w]"
+_NAME: Final = r"(?!(?:I|We|My|Our|It|It's|The|By|For|And|But|So|With|Is|If|To)(?:'\w+)?\b)[A-Z][\w'.-]*[\w]"
 _NAMED: Final = re.compile(
     rf"\b(?:[Ii]n|[Nn]ear|[Aa]round|[Oo]utside(?: of)?|[Cc]lose to|[Nn]ext to|[Mm]ov(?:e|ing) to|[Rr]elocating to|[Aa]rea is|[Aa]rea:)\s+"
     rf"(?:the\s+|downtown\s+)?(?P<place>{_NAME}(?:\s+(?:(?:of|on|de|del|la|the)\s+)?{_NAME}){{0,3}})"
@@ -19,6 +19,10 @@ _LOWER: Final = re.compile(
     r"(?:\b(?:buy(?:ing)?|sell(?:ing)?|houses?|homes?|condos?|apartments?|place|propert(?:y|ies)|townhouses?|townhomes?|bed(?:room)?s?|br|look(?:ing)?|search(?:ing)?|live|living|located|something|anything|it'?s|it is|is)"
     r"(?: (?:a|an|one|something|homes?|houses?|here|anywhere|up|down)){0,2} |^\W*)"
     r"(?:in|near|around|outside of|close to) (?:the )?(?P<place>[a-z][a-z'-]+(?: [a-z][a-z'-]+){0,2})"
+)
+_STREET: Final = re.compile(
+    r"\b\d{1,6} (?:[NSEWnsew]{1,2}\.? )?(?:\w+ ){1,4}?(?i:st|street|ave|avenue|rd|road|dr|drive|ln|lane|way|blvd|boulevard|ct|court|pl|place|ter|terrace|cir|circle)\b"
+    rf"|(?<=\bat )\d{{1,6}} {_NAME}(?: {_NAME}){{0,3}}"
 )
 _NO_PLACE: Final = frozenset(
     """a about advance all an and any april area asap august autumn because bed best better between buying case cash charge condition
@@ -41,7 +45,7 @@ _FILLER: Final = re.compile(
 )
 _NO_ANSWER: Final = re.compile(
     r"\?|^\W*$|^(?:no|none|nope|nothing|later|anything|wherever|whatever|flexible|ok|okay|yes|yeah|yep|sure|thanks|thank you|hi|hello|hey|stop|help|why|what|who|when|how|not)\b"
-    r"|\b(?:don'?t|do not|not sure|idk|no idea|unsure|anywhere|you|your|buy|buying|sell|selling|want|need|looking|bot|human|person|agent|months?|weeks?|years?|know|think|lol|month|asap|price|budget|rent|thanks|just|why|whatever|later|because|call|beds?|bedrooms?|baths?|brs?)\b|\$|\d{3}[-.) ]+\d{4}|^\d+\s?(?:[kmx%+]\w*)?\b(?!\s+[a-z])"
+    r"|\b(?:don'?t|do not|not sure|idk|no idea|unsure|anywhere|you|your|buy|buying|sell|selling|want|need|looking|bot|human|person|agent|months?|weeks?|years?|know|think|lol|month|asap|price|budget|rent|thanks|just|why|whatever|later|because|call|sorry|actually|soon|up to|under|over|meant|correction|beds?|bedrooms?|baths?|brs?)\b|\$|\d{3}[-.) ]+\d{4}|\d\s?[km]\b|^\d+\s?(?:[x%+]\w*)?\b(?!\s+[a-z])"
 )
 _ANSWER_WORDS: Final = 5
 LONGEST_PLACE: Final = 60
@@ -71,6 +75,9 @@ def places(text: str, *, asked: bool = False) -> tuple[Place, ...]:
     for each in _NAMED.finditer(text):
         if each["place"].split()[0].lower().rstrip(".") not in _NO_PLACE and not negated(folded, each.start()):
             found.append(_trimmed(text, *each.span("place")))
+    for each in _STREET.finditer(text):
+        if not _covered(found, each.start()):
+            found.append(_trimmed(text, *each.span()))
     for each in _LOWER.finditer(folded):
         words = _until_end(each["place"])
         if words and not _covered(found, each.start("place")) and not negated(folded, each.start()):
@@ -103,7 +110,7 @@ def _answer(text: str, folded: str) -> Place | None:
     head = re.sub(r"\s+(?:area|neighborhood|please|thanks|mostly|i think|i guess)$", "", head.rstrip())
     if not re.search(r"[a-z]", head) or len(head.split()) > _ANSWER_WORDS or _NO_ANSWER.search(head):
         return None
-    return None if "?" in folded or head in _NO_PLACE else _trimmed(text, start, start + len(head))
+    return None if "?" in folded or head.split()[0] in _NO_PLACE else _trimmed(text, start, start + len(head))
 
 
 # --- what is asked of the bot
@@ -115,6 +122,10 @@ _IF_BOT: Final = re.compile(
     r"|\bam i (?:talking|speaking|chatting|texting|writing)(?: to| with)? (?:an? )?(?:\w+ )?(?:bot|robot|ai|machine|computer|human|person|someone real)\b"
     r"|\b(?:you'?re|u r|you are|this is|is this)(?: just)? (?:an? )?(?:\w+ )?(?:bot|robot|ai|machine|computer|automated)\b"
     r"|\b(?:bot|robot|human) or (?:a |an )?(?:human|real|person|bot|robot|machine)|^\W*(?:a )?(?:bot|robot|ai)\s*\?|\bes (?:usted|un) (?:un )?(?:robot|bot)"
+)
+# "Is this a real listing?" asks about the listing.
+_OF_A_THING: Final = re.compile(
+    r" (?:\w+ )?(?:listings?|estate|offers?|deals?|homes?|houses?|prices?|company|number)\b"
 )
 _FOR_HUMAN: Final = re.compile(
     r"\b(?:talk|speak|chat|text|connect|transfer|pass|put|get|reach|deal)(?:ing)?(?: me)?(?: directly)?(?: in touch)?(?: on the phone)? (?:to|with|through to|through|over to) (?:an? |some |the |your )?(?:\w+ )?(?:humans?|persons?|people|agents?|someone|somebody|realtors?|brokers?|reps?|representatives?|manager|boss|supervisor)\b"
@@ -130,7 +141,7 @@ _NO_TEXTS: Final = re.compile(
     r"|\blose (?:my|this) number\b|\bopt(?:ing)? ?-?out\b|\bunsubscribe me\b|\bno more (?:texts?|messages)\b|\bwrong (?:number|person)\b|\brevoke\b.{0,20}\bconsent\b|\bstop please\b|\bplease stop\b|\bno me (?:escriba|contacte)|\bno mas mensajes"
 )
 _COURTESY: Final = re.compile(
-    r"^\W*(?:(?:ok(?:ay)?|k|kk|thanks?(?: (?:you|u|so much|a lot))?|thx|ty|great|cool|perfect|awesome|nice|good|got it|sounds? (?:good|great)|will do|alright|sure|yes|yep|yeah|no|nope|bye|goodbye|see you|talk soon|gracias|very much|for (?:your|the) help|appreciate it|have a (?:good|nice|great) (?:day|one|evening))\W*)*$"
+    r"^\W*(?:(?:ok(?:ay)?|k|kk|thanks?(?: (?:you|u|so much|a lot))?|thx|ty|great|cool|perfect|awesome|nice|good|got it|sounds? (?:good|great)|will do|alright|sure|yes|yep|yeah|no|nope|bye|goodbye|see you|talk soon|gracias|very much|for (?:your|the) help|appreciate it|have a (?:good|nice|great) (?:day|one|evening))(?!\w)\W*)*$"
 )
 _QUESTION: Final = re.compile(
     r"\?|^\W*(?:what|how|when|where|who|why|which|does|did|is there|are there|do you|can you (?:send|show|tell|give)|could you (?:send|show|tell|give)|show me|send me|tell me)\b"
@@ -148,9 +159,7 @@ def asks_if_bot(text: str) -> bool:
     """
     folded = fold(text)
     found = _IF_BOT.search(folded)
-    return bool(found) and not re.match(
-        r" (?:\w+ )?(?:listings?|estate|offers?|deals?|homes?|houses?|prices?|company|number)\b", folded[found.end() :]
-    )  # type: ignore[union-attr]
+    return found is not None and _OF_A_THING.match(folded[found.end() :]) is None
 
 
 def asks_for_human(text: str) -> bool:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from asyncpg.pool import PoolConnectionProxy
 
 ACQUIRE_SECONDS: Final = 0.5
+CONNECT_SECONDS: Final = 2.0
 COMMAND_SECONDS: Final = 2.0
 
 
@@ -34,8 +35,11 @@ class _Connection(asyncpg.Connection):  # type: ignore[misc]
 class Pool:
     """Connections to Postgres. One call is one round trip and one commit, unless in `transaction`."""
 
-    def __init__(self, pool: asyncpg.Pool[Record]) -> None:
+    def __init__(self, pool: asyncpg.Pool[Record], *, size: int) -> None:
         self._pool = pool
+        # asyncpg has one limit for waiting one's turn and for connecting, and they
+        # differ: a queue is a sign of overload, a slow handshake is not.
+        self._turns = asyncio.Semaphore(size)
 
     async def fetch(self, sql: str, *arguments: object) -> list[Record]:
         """Return all rows."""
@@ -68,8 +72,13 @@ class Pool:
                 The outcome of what ran before is then unknown.
         """
         with _translated():
-            async with self._pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
-                yield connection
+            async with asyncio.timeout(ACQUIRE_SECONDS):
+                await self._turns.acquire()
+            try:
+                async with self._pool.acquire(timeout=CONNECT_SECONDS) as connection:
+                    yield connection
+            finally:
+                self._turns.release()
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[PoolConnectionProxy[Record]]:
@@ -89,13 +98,18 @@ class Pool:
 async def open_pool(url: str, *, name: str, size: int = 8) -> Pool:
     """Open a pool of at most `size` connections to the schema `porchlight`.
 
-    Connects at the first use, so a process starts while its store is down.
+    Opens while Postgres is away too, so a process starts without its store and says
+    through health that it is not ready.
+
+    Raises:
+        asyncpg.PostgresError: Postgres is there and refuses us: wrong password,
+            unknown database.
     """
     pool = await asyncpg.create_pool(
         url,
         min_size=0,
         max_size=size,
-        timeout=COMMAND_SECONDS,
+        timeout=CONNECT_SECONDS,
         command_timeout=COMMAND_SECONDS,
         init=_prepare,
         connection_class=_Connection,
@@ -107,7 +121,10 @@ async def open_pool(url: str, *, name: str, size: int = 8) -> Pool:
             "idle_in_transaction_session_timeout": "5000",
         },
     )
-    return Pool(pool)
+    opened = Pool(pool, size=size)
+    with contextlib.suppress(StoreUnavailable):  # the first caller need not wait for a handshake
+        await ping(opened)
+    return opened
 
 
 async def ping(pool: Pool) -> None:
@@ -145,6 +162,9 @@ _GONE: Final = (
     # statement_timeout and lock_timeout: it is there, and too slow to be of use.
     asyncpg.QueryCanceledError,
     asyncpg.LockNotAvailableError,
+    # Rolled back in favour of somebody else: asking again helps, and nothing is broken.
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
 )
 
 

@@ -25,6 +25,9 @@ log = get_logger()
 
 _UNREADABLE: Final = object()
 
+# How far gRPC's own timer and the event loop's clock may lie apart.
+_CLOCK_SECONDS: Final = 0.01
+
 # Handlers are of four shapes and of any message type, so grpcio's own types are Any.
 Handler = Any
 Rpc = Any
@@ -102,7 +105,7 @@ class Edge(grpc.aio.ServerInterceptor):
     async def _guard(self, method: str, rpc: Rpc, work: Work) -> Any:
         """Serve one call: answer with what it returns, or with the status of what it raises."""
         started = time.perf_counter()
-        code, reason = "CANCELLED", ""
+        code, reason = "UNKNOWN", ""
         try:
             response = await self._translated(method, rpc, work)
             code = "OK"
@@ -110,6 +113,10 @@ class Edge(grpc.aio.ServerInterceptor):
         except errors.PorchlightError as refused:
             code, reason = status.code(type(refused)).name, refused.reason
             await rpc.abort_with_status(status.to_status(refused))
+        except asyncio.CancelledError:
+            left = context.remaining_seconds()
+            code = "CANCELLED" if left is None or left > _CLOCK_SECONDS else "DEADLINE_EXCEEDED"
+            raise
         except grpc.aio.AbortError:  # health answers NOT_FOUND this way; its status stands
             code = _code_name(rpc)
             raise

@@ -780,6 +780,8 @@ begin
         if v_cause is not null and not o.needs_read_back then
             update outbox set state = 'SUPPRESSED', cause = v_cause where outbox_id = v_id;
             perform wake_blocked_lane(c);
+            -- The contact's next text may go now.
+            perform pg_notify('porchlight_outbox', '');
             continue;
         end if;
         update outbox set state = 'CLAIMED', attempts = attempts + 1, claim_token = gen_random_uuid(),

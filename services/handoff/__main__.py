@@ -1,5 +1,8 @@
+"""Runs the arbiter."""
+
 from kit.process import main
 from services.handoff.server import build
 from services.handoff.settings import HandoffSettings
 
-main("handoff", build, HandoffSettings)
+if __name__ == "__main__":
+    main("handoff", build, HandoffSettings)

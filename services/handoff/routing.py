@@ -176,19 +176,16 @@ class Router:
 
     def _ticket(self, offer: Offer) -> bot_pb.Ticket:
         handoff = offer.handoff
-        return tickets.sign(
-            key=self._key,
+        names = bot_pb.TicketPayload(
             handoff_id=handoff.handoff_id,
             tenant_id=handoff.tenant_id,
             contact_id=handoff.contact_id,
             source_bot=handoff.source_bot,
             target_bot=handoff.target_bot,
             epoch=handoff.epoch,
-            capsule=offer.capsule,
             policy_version=handoff.policy_version,
-            now=self._clock(),
-            life=self._offer_life,
         )
+        return tickets.sign(names, key=self._key, capsule=offer.capsule, now=self._clock(), life=self._offer_life)
 
 
 def _log_settled(event: str, handoff: Handoff, settled: Settled) -> None:

@@ -33,6 +33,7 @@ def decide(situation: Situation) -> Move:
         _order(situation),
         opening=phrases.opening(situation),
         closing=phrases.closing(situation),
+        question=phrases.question(situation),
     )
 
 

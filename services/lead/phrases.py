@@ -15,14 +15,28 @@ def opening(situation: Situation) -> str:
     """Acknowledge what the contact wants, or does not want, in the turn in which they say it."""
     if situation.opening or situation.news("intent") is not None:
         return _HELP.get(str(situation.value("intent")), "")
-    sides = {wish.side for message in situation.messages for wish in wishes(message.text) if wish.denied}
-    if len(sides) == 1:
-        return "Understood, no sale." if sides == {"sell"} else "Understood, you are not looking to buy."
-    return "Understood." if sides else ""
+    sides = _denied(situation)
+    return "Understood, no sale." if sides == {"sell"} else "Understood." if sides else ""
+
+
+def question(situation: Situation) -> str:
+    """Ask what is wanted without what was just denied; "" leaves the question as it is."""
+    if situation.value("intent") is not None:
+        return ""
+    match sorted(_denied(situation)):
+        case ["sell"]:
+            return "Are you looking to buy a home, or just curious for now?"
+        case ["buy"]:
+            return "Are you looking to sell a home, or just curious for now?"
+    return ""
+
+
+def _denied(situation: Situation) -> set[str]:
+    return {wish.side for message in situation.messages for wish in wishes(message.text) if wish.denied}
 
 
 def closing(situation: Situation) -> str:
     """Say that nothing is left to ask."""
     if situation.value("intent") is None:
         return "No rush. If you want to buy or sell a home one day, just tell me here."
-    return f"Thank you, that is what I need for now. {talk.agent_reads(situation)}"
+    return f"That is what I need for now. {talk.agent_reads(situation)}"

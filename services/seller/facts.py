@@ -107,7 +107,7 @@ _NO_WORK: Final = re.compile(
     r"\bno (?:\w+ )?(?:work|repairs?|updates?) (?:needed|required|necessary)\b|\b(?:doesn'?t|does not|don'?t|won'?t) need (?:any |much )?(?:\w+ )?(?:work|repairs?|updat\w+|anything)\b"
 )
 _WHY: Final = re.compile(
-    r"\b(?:because|since|due to)\b (?!when\b)(?P<why>[^.!?\n]{3,200})|\b(?P<plain>(?:relocat|downsiz|upsiz|divorc|retir|separat)(?:e|es|ed|ing)?\b[^.,!?\n]{0,80}|inherited [^.,!?\n]{1,60}|job (?:change|transfer)[^.,!?\n]{0,60}|new job[^.,!?\n]{0,60}"
+    r"\b(?:because of|because|due to)\b (?P<why>[^.,!?\n]{3,200})|\b(?P<plain>(?:relocat|downsiz|upsiz|divorc|retir|separat)(?:e|es|ed|ing)?\b[^.,!?\n]{0,80}|inherited [^.,!?\n]{1,60}|job (?:change|transfer)[^.,!?\n]{0,60}|new job[^.,!?\n]{0,60}"
     r"|(?:behind on|can'?t afford) [^.,!?\n]{1,60}|foreclosure|passed away|too (?:big|small)\b[^.,!?\n]{0,40}|growing family|empty nest\w*|moving (?:to|for|out of|closer to) [^.,!?\n]{1,60})"
 )
 _HOPE: Final = re.compile(
@@ -120,8 +120,7 @@ def read(heard: Heard) -> Reading:
     """Read the messages of a turn. Nothing is guessed: what was not said stays unknown."""
     wanted = reading.wanted(heard)
     times = reading.read_timeline(heard)
-    slots = {"buy": "area", "sell": "address_area"}
-    places = reading.read_places(heard, slot_of=slots, default="address_area")
+    places = reading.read_places(heard, slot_of={"buy": "area", "sell": "address_area"}, default="address_area")
     facts: dict[str, Fact] = {fact.name: fact for fact in (*times.facts, *places)}
     for fact in _wishes(wanted, heard):
         facts[fact.name] = fact

@@ -21,4 +21,4 @@ def closing(situation: Situation) -> str:
     """Say that nothing is left to ask; no value and no sale is promised."""
     if situation.value("intent") == "buy":
         return talk.agent_reads(situation)
-    return f"Thank you, that is what I need for now. {talk.agent_reads(situation)}"
+    return f"That is what I need for now. {talk.agent_reads(situation)}"

@@ -431,7 +431,10 @@ async def test_persons_own_newer_words_override_the_cycle_rule_once(desk: Desk) 
     assert (back.state, back.override_message_id) == (pb.HANDOFF_STATE_ACCEPTED, first)
     second = await desk.put_message("sorry, I meant I want to BUY")
     for message_id, words in ((first, "want to sell"), (second, "want to rent"), (second, ""), ("m_99", "want to buy")):
-        assert failed(await _corrected(desk, "seller>buyer", "buy", words, message_id)) == {pb.RULE_CYCLE, pb.RULE_QUOTA}
+        assert failed(await _corrected(desk, "seller>buyer", "buy", words, message_id)) == {
+            pb.RULE_CYCLE,
+            pb.RULE_QUOTA,
+        }
     # Newer, unused, contradicting: only the limit of three moves an hour is left.
     assert failed(await _corrected(desk, "seller>buyer", "buy", "want to  buy", second)) == {pb.RULE_QUOTA}
 

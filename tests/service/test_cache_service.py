@@ -103,7 +103,7 @@ async def start(stored: Database, tmp_path: Path) -> AsyncIterator[Start]:
             port = server.bind(rpc, settings).rpartition(":")[2]
             await rpc.start()
             stop = asyncio.Event()
-            workers = [asyncio.create_task(worker(stop)) for worker in served.workers]
+            workers = [asyncio.ensure_future(worker(stop)) for worker in served.workers]
             channel = client.open_channel(f"127.0.0.1:{port}", token=TOKEN, service="cache")
 
             async def finish() -> None:
@@ -236,6 +236,7 @@ async def test_entry_moved_under_another_contacts_key_is_removed_and_not_served(
     other = await start(anthropic_base_url=claude.url, redis_url=valkey, claude_daily_usd=0)
     async with Redis.from_url(valkey) as redis:
         data = await redis.get(PREFIX + first.key_id)
+        assert isinstance(data, bytes)
         second = await complete(one, ask(contact_id="c_82"))
         await redis.set(PREFIX + second.key_id, data)
         with pytest.raises(errors.BudgetExhausted):
@@ -252,9 +253,7 @@ async def test_prompt_without_a_persons_words_is_shared_within_the_tenant_only(s
             tenant_id=tenant_id, contact_id=contact_id, prompt="lead.greet", variables={"season": "spring"}
         )
 
-    tiers = [
-        (await complete(stub, greet(*who))).tier for who in (("loc_1", "c_1"), ("loc_1", "c_2"), ("loc_2", "c_1"))
-    ]
+    tiers = [(await complete(stub, greet(*who))).tier for who in (("loc_1", "c_1"), ("loc_1", "c_2"), ("loc_2", "c_1"))]
     assert tiers == [pb.TIER_UPSTREAM, pb.TIER_L1, pb.TIER_UPSTREAM]
 
 

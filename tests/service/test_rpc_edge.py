@@ -5,11 +5,17 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 from google.protobuf import descriptor_pool
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -24,7 +30,7 @@ from porchlight.ops.v1 import ops_service_pb2, ops_service_pb2_grpc
 
 from kit import errors, tokens
 from kit.metrics import RPC_REQUESTS
-from kit.rpc import access, client, context, status
+from kit.rpc import access, client, context, status, tls
 from kit.rpc.server import NOT_SERVING, SERVING, bind, make_server
 from kit.settings import Settings
 
@@ -620,3 +626,48 @@ async def test_a_channel_that_is_closed_under_a_call_is_an_unavailable_neighbour
         await channel.close()
         with pytest.raises(errors.ServiceUnavailable):
             await calling
+
+
+# --- between machines -------------------------------------------------------------------
+
+
+@pytest.fixture
+def certificate(tmp_path) -> dict[str, Path]:
+    """A certificate for 127.0.0.1 that signs itself, as settings."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "porchlight test")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(hours=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+    files = {"tls_cert_file": made.public_bytes(pem), "tls_key_file": private, "tls_ca_file": made.public_bytes(pem)}
+    for file, content in files.items():
+        (tmp_path / file).write_bytes(content)
+    return {file: tmp_path / file for file in files}
+
+
+async def test_with_certificates_set_both_ends_must_show_one(certificate, tmp_path):
+    async with an_edge(tmp_path, replying, **certificate) as edge:
+        with_both = tls.channel_credentials(edge.settings)
+        with_authority_only = tls.channel_credentials(Settings(tls_ca_file=certificate["tls_ca_file"]))
+        assert await _reaches(edge, with_both)
+        assert not await _reaches(edge, with_authority_only)
+        assert not await _reaches(edge, None)
+
+
+async def _reaches(edge: Edge, credentials: grpc.ChannelCredentials | None) -> bool:
+    token = TOKENS["operator"]
+    async with client.open_channel(edge.address, token=token, service="lead", credentials=credentials) as channel:
+        stub = bot_service_pb2_grpc.BotServiceStub(channel)
+        try:
+            await client.call(stub.PreviewTurn, bot_service_pb2.PreviewTurnRequest(), seconds=10)
+        except errors.ServiceUnavailable:
+            return False
+        return True

@@ -11,7 +11,7 @@ from redis.exceptions import AuthenticationError
 from sandbox import postgres as pg_store
 from sandbox import valkey as valkey_store
 from sandbox.child import StartFailed
-from sandbox.roles_pg import create_login_role
+from sandbox.roles_pg import create_login_role, login_url
 from tests.support.stores import Database
 
 
@@ -69,21 +69,25 @@ async def test_directory_in_use_is_refused(state_dir: Path) -> None:
         await first.stop()
 
 
-async def test_postgres_refuses_a_wrong_password_on_loopback_too(database: Database) -> None:
-    stranger = database.admin_url.replace(":", ":x", 2).replace("postgresql:x", "postgresql:")
-    with pytest.raises(asyncpg.InvalidPasswordError):
-        await ask(stranger, "select 1")
+async def test_embedded_postgres_has_passwords_checksums_and_order_by_code_point(state_dir: Path) -> None:
+    server = await pg_store.start(state_dir)
+    try:
+        assert await ask(server.admin_url, "show data_checksums") == "on"
+        assert await ask(server.admin_url, "select 'Z' < 'a'") is True
+        with pytest.raises(asyncpg.InvalidPasswordError):
+            await ask(login_url(server.admin_url, "porchlight_owner", "wrong"), "select 1")
+    finally:
+        await server.stop()
 
 
-async def test_valkey_refuses_a_caller_without_password(valkey: str) -> None:
-    async with Redis.from_url("redis://" + valkey.rpartition("@")[2]) as stranger:
-        with pytest.raises(AuthenticationError):
-            await stranger.get("k")
-
-
-async def test_database_has_checksums_and_orders_by_code_point(database: Database) -> None:
-    assert await ask(database.admin_url, "show data_checksums") == "on"
-    assert await ask(database.admin_url, "select 'Z' < 'a'") is True
+async def test_embedded_valkey_refuses_a_caller_without_password(state_dir: Path) -> None:
+    server = await valkey_store.start(state_dir)
+    try:
+        async with Redis.from_url("redis://" + server.url.rpartition("@")[2]) as stranger:
+            with pytest.raises(AuthenticationError):
+                await stranger.get("k")
+    finally:
+        await server.stop()
 
 
 async def test_secrets_are_readable_by_their_owner_alone(state_dir: Path) -> None:
@@ -99,11 +103,10 @@ async def test_login_role_made_again_has_the_new_password_only(database: Databas
     old = await create_login_role(admin, "test", group="test_group", password="old")
     new = await create_login_role(admin, "test", group="test_group", password="it's new")
     try:
-        address = admin.rpartition("@")[2]
         assert old == new
-        assert await ask(f"postgresql://{new}:it%27s%20new@{address}", "select pg_has_role('test_group', 'member')")
+        assert await ask(login_url(admin, new, "it's new"), "select pg_has_role('test_group', 'member')")
         with pytest.raises(asyncpg.InvalidPasswordError):
-            await ask(f"postgresql://{new}:old@{address}", "select 1")
+            await ask(login_url(admin, new, "old"), "select 1")
     finally:
         await ask(admin, f"drop role {new}")
         await ask(admin, "drop role test_group")

@@ -2,7 +2,7 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -32,8 +32,6 @@ TOKENS = {name: f"token of {name}" for name in CALLERS}
 KEY = tickets.new_signing_key("k1")
 OPEN_STATES = (pb.HANDOFF_STATE_PENDING, pb.HANDOFF_STATE_OFFERED)
 
-Script = Callable[[bot_pb.OfferHandoffRequest], int]
-
 
 class ScriptedBot(bot_grpc.BotServiceServicer):
     """A target that checks tickets as a real one does, and answers as it is told.
@@ -60,6 +58,12 @@ class ScriptedBot(bot_grpc.BotServiceServicer):
         if isinstance(answer, grpc.StatusCode):
             await context.abort(answer, "scripted")
         return bot_pb.OfferHandoffResponse(answer=answer, reason="full")
+
+    async def HandleTurn(self, request: bot_pb.HandleTurnRequest, context: Any) -> bot_pb.HandleTurnResponse:
+        raise NotImplementedError("the arbiter never calls this")
+
+    async def PreviewTurn(self, request: bot_pb.PreviewTurnRequest, context: Any) -> bot_pb.PreviewTurnResponse:
+        raise NotImplementedError("the arbiter never calls this")
 
     async def start(self) -> None:
         """Serve on a free port, the same one after a stop."""
@@ -214,9 +218,9 @@ def environment(database: Database, directory: Path, bots: dict[str, ScriptedBot
 
 
 @asynccontextmanager
-async def running_bots() -> AsyncIterator[dict[str, ScriptedBot]]:
-    """Three targets that accept everything."""
-    bots = {name: ScriptedBot(name) for name in ("lead", "buyer", "seller")}
+async def running_bots(names: Sequence[str] = ("lead", "buyer", "seller")) -> AsyncIterator[dict[str, ScriptedBot]]:
+    """Targets that accept everything."""
+    bots = {name: ScriptedBot(name) for name in names}
     for bot in bots.values():
         await bot.start()
     try:

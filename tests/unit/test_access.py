@@ -5,11 +5,44 @@ import pytest
 from kit.rpc import access
 
 BOTS = ("lead", "buyer", "seller")
+# Written down a second time on purpose: a slip in the table must not pass unseen.
+WHO_MAY = """
+BotService HandleTurn                   gateway
+BotService OfferHandoff                 handoff
+BotService PreviewTurn                  operator
+HandoffService EvaluateHandoff          bot operator
+HandoffService RequestHandoff           bot operator
+HandoffService AcceptHandoff            bot operator
+HandoffService DeclineHandoff           bot operator
+HandoffService GetOwner                 bot gateway console operator
+HandoffService GetHandoff               bot gateway console operator
+HandoffService ListHandoffs             bot gateway console operator
+CacheService Complete                   bot operator
+ContactService GetTimeline              console operator
+OpsService ListLanes                    console operator
+Health Check                            *
+Health Watch                            *
+Health List                             *
+ServerReflection ServerReflectionInfo   *
+Channelz GetTopChannels                 operator
+Channelz GetServers                     operator
+Channelz GetServer                      operator
+Channelz GetServerSockets               operator
+Channelz GetChannel                     operator
+Channelz GetSubchannel                  operator
+Channelz GetSocket                      operator
+"""
 IDENTITIES = {"gateway", "handoff", "cache", "console", "operator", access.BOT, access.ANYBODY}
 
 
 def may(caller: str, method: str) -> bool:
     return access.allowed(method, caller, bots=BOTS)
+
+
+def test_the_table_is_what_was_decided():
+    rows = {tuple(words[:2]): set(words[2:]) for words in map(str.split, WHO_MAY.strip().splitlines())}
+    table = {tuple(method.split(".")[-1].split("/")): set(who) for method, who in access.ACCESS.items()}
+    assert table == rows
 
 
 def test_a_method_without_a_row_is_for_nobody():

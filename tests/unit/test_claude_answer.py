@@ -357,7 +357,8 @@ def test_a_field_the_api_does_not_know_is_refused_by_name():
     ("changes", "words"),
     [
         ({"messages": []}, "at least one message"),
-        ({"messages": [{"role": "system", "content": "x"}]}, "messages.0.role"),
+        ({"messages": [{"role": "system", "content": "x"}]}, "first message"),
+        ({"messages": [{"role": "robot", "content": "x"}]}, "messages.0.role"),
         ({"messages": [{"role": "user", "content": ""}]}, "non-empty"),
         ({"messages": [{"role": "user", "content": [{"type": "text", "text": " "}]}]}, "non-whitespace"),
         ({"messages": [{"role": "user", "content": [{"type": "audio"}]}]}, "does not match"),

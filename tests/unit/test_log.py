@@ -1,16 +1,19 @@
 """What gets into a log line, and what a reader that is gone does to the process."""
 
+import ast
 import contextlib
 import os
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import orjson
 import pytest
 
 from kit import events, log
 
+LEVELS = {"debug", "info", "warning", "error", "critical"}
 CANARY = "Zanzibar-555-0199"
 
 
@@ -140,6 +143,31 @@ def test_a_process_without_stdout_goes_on():
     )
     done = subprocess.run(["sh", "-c", f'exec "{sys.executable}" -c "{program}" >&-'], check=False, timeout=30)
     assert done.returncode == 0
+
+
+def logged() -> list[tuple[str, str, set[str]]]:
+    """Every log call in our own code: where, the event, its keys."""
+    root = Path(__file__).parents[2]
+    found = []
+    for path in sorted(path for folder in ("kit", "services", "sandbox") for path in (root / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.args):
+                continue
+            event = node.args[0]
+            if node.func.attr not in LEVELS or not isinstance(event, ast.Constant) or not isinstance(event.value, str):
+                continue
+            keys = {keyword.arg for keyword in node.keywords if keyword.arg}
+            found.append((f"{path.relative_to(root)}:{node.lineno}", event.value, keys))
+    return found
+
+
+def test_every_event_that_the_code_logs_is_listed():
+    assert len(logged()) > 10
+    assert [(where, event) for where, event, _ in logged() if event not in events.EVENTS] == []
+
+
+def test_every_key_that_the_code_logs_is_listed():
+    assert [(where, keys - set(events.KEYS)) for where, _, keys in logged() if not keys <= set(events.KEYS)] == []
 
 
 def test_every_event_is_a_noun_and_a_past_participle():

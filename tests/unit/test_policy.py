@@ -274,7 +274,7 @@ SAID = "Sorry, I meant\n I WANT to buy."
 
 
 def an_override(
-    text: str = SAID, *, ago: timedelta = minutes(1), used: bool = False, message_id: str = "m_9"
+    text: str = SAID, *, ago: timedelta = timedelta(minutes=1), used: bool = False, message_id: str = "m_9"
 ) -> OverrideMessage:
     return OverrideMessage(message_id=message_id, text=text, receive_time=NOON - ago, used=used)
 

@@ -82,6 +82,7 @@ def test_policy_with_a_mistake_is_refused_and_the_mistake_named(changed: dict[st
 
 
 def test_policy_that_is_no_object_is_refused() -> None:
-    for body in (None, [], "routes", 1):
+    bodies: tuple[object, ...] = (None, [], "routes", 1)
+    for body in bodies:
         with pytest.raises(BadPolicy, match="no object"):
             read_policy(1, body)

@@ -1,0 +1,213 @@
+"""What the lane in memory holds, as the tables of migrations/sql/0001_lane.sql do."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final
+
+from kit.lane import Event, EventKind, Fact, InboundMessage
+
+FINISHED: Final = ("REPLIED", "SILENT", "HANDED_OFF")
+OPEN_TEXT: Final = ("PENDING", "CLAIMED")
+
+
+@dataclass(kw_only=True)
+class InboxRow:
+    """An event."""
+
+    inbox_id: int
+    event: Event
+    kind: EventKind
+    text: str
+    write_time: datetime
+    receive_time: datetime
+    outcome: str = "RECORDED"
+    cause: str | None = None
+    attempts: int = 0
+
+    @property
+    def message_id(self) -> str:
+        return f"m_{self.inbox_id}"
+
+
+@dataclass(kw_only=True)
+class TurnRow:
+    """A claim."""
+
+    turn_no: int
+    epoch: int
+    bot: str
+    message_ids: tuple[str, ...]
+    claim_time: datetime
+    state: str = "OPEN"
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(kw_only=True)
+class TextRow:
+    """A text that goes out."""
+
+    outbox_id: int
+    epoch: int
+    turn_no: int
+    kind: str
+    channel: str
+    body: str
+    create_time: datetime
+    next_attempt_time: datetime
+    state: str = "PENDING"
+    cause: str | None = None
+    attempts: int = 0
+    needs_read_back: bool = False
+    claim_token: str | None = None
+    first_attempt_time: datetime | None = None
+    crm_message_id: str | None = None
+    send_time: datetime | None = None
+
+
+@dataclass(kw_only=True)
+class ContactRow:
+    """A contact with everything that hangs on it."""
+
+    tenant_id: str
+    contact_id: str
+    owner: str
+    epoch: int = 1
+    turn_no: int = 0
+    ready_time: datetime | None = None
+    lease_expire_time: datetime | None = None
+    opt_out_time: datetime | None = None
+    dnd: bool = False
+    conversation_id: str | None = None
+    channel: str | None = None
+    profile: dict[str, Any] = field(default_factory=dict)
+    inbox: list[InboxRow] = field(default_factory=list)
+    turns: dict[int, TurnRow] = field(default_factory=dict)
+    facts: dict[str, Fact] = field(default_factory=dict)
+    texts: list[TextRow] = field(default_factory=list)
+
+    def waiting(self) -> list[InboxRow]:
+        rows = [row for row in self.inbox if row.outcome == "WAITING"]
+        return sorted(rows, key=lambda row: (row.write_time, row.inbox_id))
+
+    def open_texts(self) -> list[TextRow]:
+        return [text for text in self.texts if text.state in OPEN_TEXT]
+
+
+def is_ours(c: ContactRow, event: Event) -> bool:
+    """Say whether a message in a user's name is a text of ours."""
+    return any(
+        (event.crm_message_id is not None and text.crm_message_id == event.crm_message_id)
+        or (text.body == event.text and (text.state == "CLAIMED" or (text.state == "PENDING" and text.needs_read_back)))
+        for text in c.texts
+    )
+
+
+def forbidden(c: ContactRow, text: TextRow) -> str | None:
+    """Say why a text may no longer go out; None when it may."""
+    if text.kind != "REPLY":
+        return None
+    if c.opt_out_time is not None:
+        return "OPTED_OUT"
+    if c.dnd:
+        return "DO_NOT_DISTURB"
+    if c.owner == "human":
+        return "HUMAN_TAKEOVER"
+    return "STALE_EPOCH" if c.epoch != text.epoch else None
+
+
+def suppress(c: ContactRow, cause: str) -> None:
+    """Keep replies that certainly did not go out from going out."""
+    for text in c.texts:
+        if text.kind == "REPLY" and text.state == "PENDING" and not text.needs_read_back:
+            text.state, text.cause = "SUPPRESSED", cause
+
+
+def settle(c: ContactRow, outcome: str, cause: str) -> None:
+    """Give everything that waits its outcome."""
+    for row in c.waiting():
+        row.outcome, row.cause = outcome, cause
+    if c.lease_expire_time is None:
+        c.ready_time = None
+
+
+def messages(rows: Sequence[InboxRow]) -> tuple[InboundMessage, ...]:
+    """Return rows as a bot gets them."""
+    return tuple(
+        InboundMessage(
+            message_id=row.message_id, text=row.text, channel=row.event.channel or "", write_time=row.write_time
+        )
+        for row in rows
+    )
+
+
+def fact_row(fact: Fact) -> dict[str, Any]:
+    """Return a fact as the database does."""
+    assert fact.learn_time is not None
+    return {
+        "name": fact.name,
+        "value": fact.value,
+        "words": fact.words,
+        "message_id": fact.message_id,
+        "extractor": fact.extractor,
+        "confidence": fact.confidence,
+        "bot": fact.bot,
+        "private_to": fact.private_to,
+        "learn_time": fact.learn_time.isoformat(),
+    }
+
+
+def inbox_event(row: InboxRow) -> dict[str, Any]:
+    """Return an event for the timeline."""
+    body = {
+        "message_id": row.message_id,
+        "kind": str(row.kind),
+        "body": row.text,
+        "outcome": row.outcome,
+        "cause": row.cause,
+        "event_id": row.event.event_id,
+    }
+    return {"event_time": row.receive_time, "kind": "inbound", "body": body}
+
+
+def turn_event(turn: TurnRow) -> dict[str, Any]:
+    """Return a claim for the timeline."""
+    body = {
+        "bot": turn.bot,
+        "epoch": turn.epoch,
+        "turn_no": turn.turn_no,
+        "state": turn.state,
+        "record": dict(turn.record),
+        "message_ids": list(turn.message_ids),
+    }
+    return {"event_time": turn.claim_time, "kind": "turn", "body": body}
+
+
+def text_event(text: TextRow) -> dict[str, Any]:
+    """Return a text for the timeline."""
+    body = {
+        "outbox_id": text.outbox_id,
+        "kind": text.kind,
+        "body": text.body,
+        "state": text.state,
+        "cause": text.cause,
+        "crm_message_id": text.crm_message_id,
+        "attempts": text.attempts,
+        "send_time": None if text.send_time is None else text.send_time.isoformat(),
+    }
+    return {"event_time": text.create_time, "kind": "outbound", "body": body}
+
+
+def lane_row(c: ContactRow, waiting: list[InboxRow], texts: list[TextRow], since: datetime) -> dict[str, Any]:
+    """Return a lane that waits."""
+    return {
+        "tenant_id": c.tenant_id,
+        "contact_id": c.contact_id,
+        "owner": c.owner,
+        "pending_handoff_id": None,
+        "lease_expire_time": None if c.lease_expire_time is None else c.lease_expire_time.isoformat(),
+        "waiting_messages": len(waiting),
+        "waiting_deliveries": len(texts),
+        "attempts": waiting[0].attempts if waiting else 0,
+        "wait_time": since.isoformat(),
+    }

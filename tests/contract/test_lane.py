@@ -1,0 +1,680 @@
+"""The promises of the lane, for its twin in memory and for Postgres."""
+
+import asyncio
+import itertools
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from kit.lane import (
+    Accepted,
+    CompleteStatus,
+    Debounce,
+    Delivery,
+    DeliveryResult,
+    Event,
+    EventKind,
+    Fact,
+    Keyword,
+    Lane,
+    OpenStatus,
+    Turn,
+)
+from kit.lane_memory import MemoryLane
+from kit.pg.lane import PgLane
+from kit.pg.pool import open_pool
+
+LOC = "loc_test"
+LEASE = timedelta(seconds=25)
+TEXT_LEASE = timedelta(seconds=10)
+DEBOUNCE = Debounce(wait=timedelta(seconds=8), longest=timedelta(seconds=30))
+AT_ONCE = Debounce(wait=timedelta(0), longest=timedelta(0))
+
+
+def seconds(number: float) -> timedelta:
+    return timedelta(seconds=number)
+
+
+@dataclass
+class World:
+    lane: Lane
+    step: Callable[[timedelta], Awaitable[None]]
+    count_stale: Callable[[], Awaitable[int]]
+    ids: itertools.count
+
+    async def says(self, text: str = "hello", *, debounce: Debounce = AT_ONCE, **changes: object) -> Accepted:
+        event = Event(
+            tenant_id=LOC,
+            source="ghl",
+            event_id=f"e_{next(self.ids)}",
+            kind=EventKind.MESSAGE_IN,
+            contact_id="c_1",
+            channel="SMS",
+            text=text,
+        )
+        return await self.lane.accept(replace(event, **changes), debounce=debounce, first_owner="lead")
+
+    async def says_keyword(self, keyword: Keyword) -> Accepted:
+        return await self.says(keyword, keyword=keyword, keyword_reply=f"answer to {keyword}")
+
+    async def happens(self, kind: EventKind, *, text: str = "", **changes: object) -> Accepted:
+        return await self.says(text, kind=kind, channel=None, **changes)
+
+    async def claim(self, *, limit: int = 10) -> list[Turn]:
+        return await self.lane.claim(limit=limit, lease=LEASE, messages_most=20, attempts_most=3)
+
+    async def claim_one(self) -> Turn:
+        (turn,) = await self.claim()
+        return turn
+
+    async def open(self, turn: Turn, *, bot: str | None = None):
+        return await self.lane.open_turn(
+            bot or turn.bot, turn.tenant_id, turn.contact_id, epoch=turn.epoch, turn_no=turn.turn_no
+        )
+
+    async def complete(self, turn: Turn, reply: str | None = "hi", *, facts: tuple[Fact, ...] = ()) -> CompleteStatus:
+        return await self.lane.complete_turn(
+            turn.bot,
+            turn.tenant_id,
+            turn.contact_id,
+            epoch=turn.epoch,
+            turn_no=turn.turn_no,
+            reply=reply,
+            facts=facts,
+            record={"move": "ask"},
+        )
+
+    async def replies(self, text: str = "hello", reply: str = "hi") -> Turn:
+        await self.says(text)
+        turn = await self.claim_one()
+        await self.open(turn)
+        assert await self.complete(turn, reply) is CompleteStatus.COMPLETED
+        return turn
+
+    async def deliveries(self) -> list[Delivery]:
+        return await self.lane.claim_deliveries(limit=10, lease=TEXT_LEASE)
+
+    async def delivers(self) -> list[str]:
+        sent = []
+        # Once more than there are texts: a claim that only suppresses a text returns nothing.
+        while (claimed := await self.deliveries()) or (claimed := await self.deliveries()):
+            for delivery in claimed:
+                crm_message_id = f"crm_{delivery.outbox_id}"
+                await self.lane.finish_delivery(delivery, DeliveryResult.SENT, crm_message_id=crm_message_id)
+                sent.append(delivery.text)
+        return sent
+
+    async def story(self, contact_id: str = "c_1"):
+        found = await self.lane.timeline(LOC, contact_id, limit=100, before=None)
+        assert found is not None
+        return found
+
+    async def bodies(self, kind: str, contact_id: str = "c_1") -> list[dict]:
+        story = await self.story(contact_id)
+        return [event["body"] for event in reversed(story["events"]) if event["kind"] == kind]
+
+    async def outcomes(self) -> list[str]:
+        return [body["outcome"] for body in await self.bodies("inbound")]
+
+    async def texts(self) -> list[tuple[str, str]]:
+        return [(body["kind"], body["state"]) for body in await self.bodies("outbound")]
+
+
+@pytest.fixture
+async def memory_world() -> World:
+    now = [datetime(2026, 11, 23, 9, tzinfo=UTC)]
+    ticks = itertools.count()
+
+    def clock() -> datetime:  # never twice the same time, as a real one
+        return now[0] + timedelta(microseconds=next(ticks))
+
+    async def step(by: timedelta) -> None:
+        now[0] += by
+
+    lane = MemoryLane(clock)
+
+    async def count_stale() -> int:
+        return len(lane.stale)
+
+    return World(lane=lane, step=step, count_stale=count_stale, ids=itertools.count(1))
+
+
+@pytest.fixture
+async def postgres_world(database) -> AsyncIterator[World]:
+    pool = await open_pool(database.admin_url, name="test")
+
+    async def step(by: timedelta) -> None:
+        await pool.execute(
+            "insert into clock_shift (shift) values ($1)"
+            " on conflict (only_row) do update set shift = clock_shift.shift + excluded.shift",
+            by,
+        )
+
+    async def count_stale() -> int:
+        return await pool.fetchval("select count(*) from audit where kind = 'STALE_TURN'")
+
+    yield World(lane=PgLane(pool), step=step, count_stale=count_stale, ids=itertools.count(1))
+    await pool.close()
+
+
+@pytest.fixture(params=["memory", "postgres"])
+def world(request) -> World:
+    return request.getfixturevalue(f"{request.param}_world")
+
+
+def a_fact(name: str, value: str | int | bool, **changes: object) -> Fact:
+    return replace(Fact(name=name, value=value, extractor="rules", confidence=0.9), **changes)
+
+
+# --- what comes in -----------------------------------------------------------------------------------------------
+
+
+async def test_event_is_stored_once(world):
+    first = await world.says("hello", event_id="w_1")
+    again = await world.says("hello", event_id="w_1")
+    assert (first.duplicate, again.duplicate) == (False, True)
+    assert await world.outcomes() == ["WAITING"]
+
+
+async def test_fifty_copies_at_once_are_one_message(world):
+    answers = await asyncio.gather(*(world.says("hello", event_id="w_1") for _ in range(50)), return_exceptions=True)
+    assert [answer.duplicate for answer in answers if isinstance(answer, Accepted)].count(False) == 1
+    assert await world.outcomes() == ["WAITING"]
+
+
+async def test_message_that_comes_under_two_delivery_ids_is_stored_once(world):
+    await world.says("hello", event_id="w_1", crm_message_id="msg_1")
+    assert (await world.says("hello", event_id="w_2", crm_message_id="msg_1")).duplicate
+
+
+async def test_same_words_twice_are_two_messages(world):
+    await world.says("yes")
+    assert not (await world.says("yes")).duplicate
+
+
+async def test_event_without_a_contact_is_recorded(world):
+    stored = await world.happens(EventKind.INSTALL, contact_id=None, tenant_id="-")
+    assert stored.outcome == "RECORDED"
+
+
+async def test_profile_is_merged_and_nothing_is_erased(world):
+    await world.happens(EventKind.CONTACT_UPSERT, profile={"first_name": "Ann", "tags": ["x"]})
+    await world.happens(EventKind.TAGS, profile={"tags": ["y"]})
+    await world.says()
+    assert (await world.open(await world.claim_one())).profile == {"first_name": "Ann", "tags": ["y"]}
+
+
+# --- turns -------------------------------------------------------------------------------------------------------
+
+
+async def test_burst_is_one_turn_in_the_order_written(world):
+    noon = datetime(2026, 11, 23, 12, tzinfo=UTC)
+    await world.says("and a garage", write_time=noon + seconds(2))
+    await world.says("3 beds", write_time=noon)
+    turn = await world.claim_one()
+    assert [message.text for message in turn.messages] == ["3 beds", "and a garage"]
+
+
+async def test_lane_is_claimed_by_one(world):
+    await world.says()
+    claimed = await asyncio.gather(*(world.claim() for _ in range(8)))
+    assert sum(len(turns) for turns in claimed) == 1
+
+
+async def test_debounce_waits_for_the_last_text_of_a_burst(world):
+    await world.says("one", debounce=DEBOUNCE)
+    await world.step(seconds(6))
+    await world.says("two", debounce=DEBOUNCE)
+    await world.step(seconds(6))
+    assert await world.claim() == []
+    await world.step(seconds(3))
+    assert len((await world.claim_one()).messages) == 2
+
+
+async def test_debounce_ends_after_the_longest_wait(world):
+    for number in range(5):
+        await world.says(str(number), debounce=DEBOUNCE)
+        await world.step(seconds(7))
+    assert len((await world.claim_one()).messages) == 5
+
+
+async def test_text_during_a_turn_waits_for_the_next(world):
+    await world.says("one")
+    turn = await world.claim_one()
+    await world.says("two")
+    assert await world.claim() == []
+    await world.complete(turn)
+    await world.delivers()
+    assert [message.text for message in (await world.claim_one()).messages] == ["two"]
+
+
+async def test_next_turn_waits_for_the_reply_of_the_last_to_go_out(world):
+    await world.replies("one")
+    await world.says("two")
+    assert await world.claim() == []
+    await world.delivers()
+    assert len(await world.claim()) == 1
+
+
+async def test_delivery_does_not_cut_a_burst_short(world):
+    await world.replies("one")
+    await world.says("two", debounce=DEBOUNCE)
+    await world.delivers()
+    assert await world.claim() == []
+    await world.step(seconds(9))
+    assert len(await world.claim()) == 1
+
+
+async def test_contacts_do_not_wait_for_each_other(world):
+    await world.says(contact_id="c_1")
+    await world.says(contact_id="c_2")
+    assert {turn.contact_id for turn in await world.claim()} == {"c_1", "c_2"}
+    assert await world.claim() == []
+
+
+async def test_claim_takes_no_more_lanes_than_asked(world):
+    for number in range(3):
+        await world.says(contact_id=f"c_{number}")
+    assert len(await world.claim(limit=2)) == 2
+
+
+async def test_completed_turn_gives_every_message_its_outcome(world):
+    await world.says("one")
+    await world.says("two")
+    turn = await world.claim_one()
+    await world.open(turn)
+    assert await world.complete(turn) is CompleteStatus.COMPLETED
+    assert await world.outcomes() == ["REPLIED", "REPLIED"]
+
+
+async def test_silence_is_an_outcome(world):
+    await world.says("ok")
+    await world.complete(await world.claim_one(), None)
+    assert await world.outcomes() == ["SUPPRESSED"]
+    assert await world.texts() == []
+
+
+async def test_finished_turn_returns_its_outcome_and_writes_nothing(world):
+    turn = await world.replies()
+    assert await world.complete(turn, "again") is CompleteStatus.FINISHED
+    opened = await world.open(turn)
+    assert (opened.status, opened.state) == (OpenStatus.FINISHED, "REPLIED")
+    assert len(await world.texts()) == 1
+
+
+async def test_facts_of_a_turn_are_there_in_the_next(world):
+    await world.says("up to 500k")
+    turn = await world.claim_one()
+    await world.complete(turn, facts=(a_fact("price_max_usd", 500_000), a_fact("intent", "buy")))
+    await world.delivers()
+    await world.says("make it 600k")
+    turn = await world.claim_one()
+    await world.complete(turn, facts=(a_fact("price_max_usd", 600_000),))
+    await world.delivers()
+    await world.says("ok")
+    opened = await world.open(await world.claim_one())
+    assert {fact.name: (fact.value, fact.bot) for fact in opened.facts} == {
+        "price_max_usd": (600_000, "lead"),
+        "intent": ("buy", "lead"),
+    }
+    assert (opened.turns_before, opened.last_record) == (2, {"move": "ask"})
+
+
+async def test_bot_that_is_not_the_owner_is_told_who_is(world):
+    await world.says()
+    opened = await world.open(await world.claim_one(), bot="buyer")
+    assert (opened.status, opened.owner) == (OpenStatus.NOT_THE_OWNER, "lead")
+
+
+async def test_turn_of_an_unknown_contact_is_refused(world):
+    opened = await world.lane.open_turn("lead", LOC, "c_none", epoch=1, turn_no=1)
+    assert opened.status is OpenStatus.UNKNOWN_CONTACT
+
+
+async def test_lease_that_ran_out_gives_the_lane_to_another_and_refuses_the_first(world):
+    await world.says()
+    zombie = await world.claim_one()
+    await world.open(zombie)
+    await world.step(LEASE + seconds(1))
+    current = await world.claim_one()
+    assert current.turn_no == zombie.turn_no + 1
+    assert (await world.open(zombie)).status is OpenStatus.STALE
+    assert await world.complete(zombie, "from the grave") is CompleteStatus.STALE
+    assert await world.count_stale() == 2
+    assert await world.complete(current) is CompleteStatus.COMPLETED
+
+
+async def test_released_turn_comes_back_after_its_wait(world):
+    await world.says()
+    turn = await world.claim_one()
+    assert await world.lane.release(turn, cause="SERVICE_UNAVAILABLE", wait=seconds(4))
+    assert await world.claim() == []
+    await world.step(seconds(5))
+    assert (await world.claim_one()).turn_no == turn.turn_no + 1
+
+
+async def test_turn_is_released_once(world):
+    await world.says()
+    turn = await world.claim_one()
+    assert await world.lane.release(turn, cause="X", wait=seconds(0))
+    assert not await world.lane.release(turn, cause="X", wait=seconds(0))
+
+
+async def test_finished_turn_cannot_be_released(world):
+    turn = await world.replies()
+    assert not await world.lane.release(turn, cause="X", wait=seconds(0))
+    assert await world.outcomes() == ["REPLIED"]
+
+
+async def test_released_turn_cannot_be_completed(world):
+    await world.says()
+    turn = await world.claim_one()
+    await world.lane.release(turn, cause="X", wait=seconds(0))
+    assert await world.complete(turn) is CompleteStatus.STALE
+    assert await world.texts() == []
+
+
+async def fail_once(world) -> None:
+    turn = await world.claim_one()
+    await world.open(turn)
+    await world.lane.release(turn, cause="INTERNAL", wait=seconds(0))
+
+
+async def test_message_that_was_opened_three_times_in_vain_is_a_dead_letter(world):
+    await world.says("poison")
+    for _ in range(3):
+        await fail_once(world)
+    assert await world.claim() == []
+    (message,) = await world.bodies("inbound")
+    assert (message["outcome"], message["cause"]) == ("DEAD_LETTER", "INTERNAL")
+
+
+async def test_lane_moves_on_after_a_dead_letter(world):
+    await world.says("poison")
+    for _ in range(3):
+        await fail_once(world)
+    await world.says("hello?")
+    assert [message.text for message in (await world.claim_one()).messages] == ["hello?"]
+    assert await world.outcomes() == ["DEAD_LETTER", "WAITING"]
+
+
+async def test_turn_that_no_bot_opened_is_tried_again_without_end(world):
+    await world.says()
+    for _ in range(5):
+        await world.lane.release(await world.claim_one(), cause="SERVICE_UNAVAILABLE", wait=seconds(0))
+    assert len(await world.claim()) == 1
+
+
+async def test_turn_that_the_bot_refuses_to_read_is_not_tried_without_end(world):
+    await world.says()
+    for _ in range(3):
+        await world.lane.release(await world.claim_one(), cause="INVALID_FIELD", wait=seconds(0), refused=True)
+    assert await world.claim() == []
+    assert await world.outcomes() == ["DEAD_LETTER"]
+
+
+# --- what must not wait for a bot --------------------------------------------------------------------------------
+
+
+async def test_stop_wins_over_waiting_messages(world):
+    await world.says("what is it worth?", debounce=DEBOUNCE)
+    await world.says_keyword(Keyword.STOP)
+    await world.step(seconds(60))
+    assert await world.claim() == []
+    assert await world.outcomes() == ["SUPPRESSED", "SUPPRESSED"]
+    assert await world.delivers() == ["answer to STOP"]
+
+
+async def test_stop_wins_over_a_queued_reply(world):
+    await world.replies(reply="a reply")
+    await world.says_keyword(Keyword.STOP)
+    assert await world.delivers() == ["answer to STOP"]
+
+
+async def test_stop_wins_over_a_turn_in_progress(world):
+    await world.says()
+    turn = await world.claim_one()
+    await world.says_keyword(Keyword.STOP)
+    await world.complete(turn, "a reply")
+    assert await world.delivers() == ["answer to STOP"]
+    assert await world.texts() == [("OPT_OUT_CONFIRMATION", "SENT"), ("REPLY", "SUPPRESSED")]
+
+
+async def test_stop_wins_over_a_claimed_reply_that_is_tried_again(world):
+    await world.replies(reply="a reply")
+    (delivery,) = await world.deliveries()
+    await world.says_keyword(Keyword.STOP)
+    await world.lane.finish_delivery(delivery, DeliveryResult.RETRY, cause="CRM_429", wait=seconds(0))
+    assert await world.delivers() == ["answer to STOP"]
+
+
+async def test_stop_is_confirmed_once(world):
+    await world.says_keyword(Keyword.STOP)
+    await world.says_keyword(Keyword.STOP)
+    assert await world.delivers() == ["answer to STOP"]
+    assert (await world.story())["opted_out"]
+
+
+async def test_opted_out_person_is_not_answered(world):
+    await world.says_keyword(Keyword.STOP)
+    assert (await world.says("hello?")).outcome == "SUPPRESSED"
+    assert await world.claim() == []
+
+
+async def test_start_ends_an_opt_out(world):
+    await world.says_keyword(Keyword.STOP)
+    await world.says_keyword(Keyword.START)
+    assert await world.delivers() == ["answer to STOP", "answer to START"]
+    await world.says("hello")
+    assert len(await world.claim()) == 1
+
+
+async def test_start_of_somebody_who_never_opted_out_is_an_ordinary_message(world):
+    assert (await world.says_keyword(Keyword.START)).outcome == "WAITING"
+    assert await world.texts() == []
+
+
+async def test_help_is_answered_even_after_stop(world):
+    await world.says_keyword(Keyword.STOP)
+    await world.says_keyword(Keyword.HELP)
+    assert await world.delivers() == ["answer to STOP", "answer to HELP"]
+
+
+async def test_do_not_disturb_stops_what_waits_and_what_is_queued(world):
+    await world.replies(reply="a reply")
+    await world.says("two")
+    await world.happens(EventKind.DND, dnd=True)
+    assert await world.delivers() == []
+    assert await world.claim() == []
+    await world.happens(EventKind.DND, dnd=False)
+    assert (await world.says("three")).outcome == "WAITING"
+
+
+async def test_event_that_is_silent_about_do_not_disturb_changes_nothing(world):
+    await world.happens(EventKind.DND, dnd=True)
+    await world.happens(EventKind.CONTACT_UPSERT, dnd=None)
+    assert (await world.says()).outcome == "SUPPRESSED"
+
+
+async def test_human_takeover_fences_an_open_turn(world):
+    await world.says()
+    turn = await world.claim_one()
+    await world.open(turn)
+    await world.happens(EventKind.HUMAN_MESSAGE, text="I will call you")
+    assert await world.complete(turn, "a reply") is CompleteStatus.STALE
+    assert await world.outcomes() == ["ESCALATED_HUMAN", "RECORDED"]
+    assert await world.delivers() == []
+    story = await world.story()
+    assert (story["owner"], story["epoch"]) == ("human", turn.epoch + 1)
+
+
+async def test_human_takeover_stops_a_queued_reply(world):
+    await world.replies(reply="a reply")
+    await world.happens(EventKind.HUMAN_MESSAGE, text="I will call you")
+    assert await world.delivers() == []
+    assert (await world.says("thanks")).outcome == "ESCALATED_HUMAN"
+    assert await world.claim() == []
+
+
+async def test_second_message_of_the_human_changes_no_epoch(world):
+    await world.says()
+    await world.happens(EventKind.HUMAN_MESSAGE)
+    before = (await world.story())["epoch"]
+    await world.happens(EventKind.HUMAN_MESSAGE)
+    assert (await world.story())["epoch"] == before
+
+
+async def test_our_own_text_in_a_users_name_is_no_takeover(world):
+    await world.replies(reply="a reply")
+    (delivery,) = await world.deliveries()
+    await world.happens(EventKind.HUMAN_MESSAGE, text="a reply", crm_message_id="crm_echo")
+    await world.lane.finish_delivery(delivery, DeliveryResult.SENT, crm_message_id="crm_sent")
+    await world.happens(EventKind.HUMAN_MESSAGE, text="whatever", crm_message_id="crm_sent")
+    assert (await world.story())["owner"] == "lead"
+
+
+async def test_deleted_contact_leaves_no_words_and_no_text(world):
+    await world.says("my secret")
+    await world.complete(await world.claim_one(), "your secret", facts=(a_fact("area", "Ballard"),))
+    await world.happens(EventKind.CONTACT_DELETE)
+    assert await world.delivers() == []
+    story = await world.story()
+    assert story["facts"] == [] and "secret" not in repr(story)
+
+
+async def test_turn_in_progress_cannot_write_a_deleted_contact_anew(world):
+    await world.says("my secret")
+    turn = await world.claim_one()
+    await world.happens(EventKind.CONTACT_DELETE)
+    assert await world.complete(turn, "your secret", facts=(a_fact("area", "Ballard"),)) is CompleteStatus.STALE
+    assert "secret" not in repr(await world.story())
+
+
+# --- what goes out -----------------------------------------------------------------------------------------------
+
+
+async def test_texts_of_a_contact_go_out_in_order_one_at_a_time(world):
+    await world.says_keyword(Keyword.HELP)
+    await world.says_keyword(Keyword.STOP)
+    (first,) = await world.deliveries()
+    assert first.text == "answer to HELP"
+    assert await world.deliveries() == []
+    await world.lane.finish_delivery(first, DeliveryResult.SENT, crm_message_id="a")
+    (second,) = await world.deliveries()
+    assert second.text == "answer to STOP"
+
+
+async def test_text_is_claimed_by_one(world):
+    await world.replies()
+    claimed = await asyncio.gather(*(world.deliveries() for _ in range(8)))
+    assert sum(map(len, claimed)) == 1
+
+
+async def test_claim_that_ran_out_must_be_looked_up_before_it_is_sent_again(world):
+    await world.replies()
+    (lost,) = await world.deliveries()
+    assert not lost.needs_read_back
+    await world.step(TEXT_LEASE + seconds(1))
+    (again,) = await world.deliveries()
+    assert (again.needs_read_back, again.attempts) == (True, 2)
+    assert again.first_attempt_time == lost.first_attempt_time
+    assert seconds(10) < again.claim_time - again.first_attempt_time < seconds(60)
+
+
+async def test_claim_that_ran_out_can_no_longer_be_finished(world):
+    await world.replies()
+    (lost,) = await world.deliveries()
+    await world.step(TEXT_LEASE + seconds(1))
+    (current,) = await world.deliveries()
+    assert not await world.lane.finish_delivery(lost, DeliveryResult.DEAD, cause="late")
+    assert await world.lane.finish_delivery(current, DeliveryResult.SENT, crm_message_id="crm_1")
+    assert await world.texts() == [("REPLY", "SENT")]
+
+
+async def test_text_of_unknown_fate_is_looked_up_before_it_is_suppressed(world):
+    await world.replies(reply="a reply")
+    (delivery,) = await world.deliveries()
+    await world.lane.finish_delivery(
+        delivery, DeliveryResult.RETRY, cause="CRM_CUT", wait=seconds(0), needs_read_back=True
+    )
+    await world.says_keyword(Keyword.STOP)
+    (again,) = await world.deliveries()
+    assert (again.needs_read_back, again.suppress_cause) == (True, "OPTED_OUT")
+
+
+async def test_retry_waits_as_long_as_it_was_told(world):
+    await world.replies()
+    (delivery,) = await world.deliveries()
+    await world.lane.finish_delivery(delivery, DeliveryResult.RETRY, cause="CRM_429", wait=seconds(20))
+    await world.step(seconds(15))
+    assert await world.deliveries() == []
+    await world.step(seconds(6))
+    assert len(await world.deliveries()) == 1
+
+
+async def test_reply_of_an_earlier_epoch_does_not_go_out(world):
+    await world.replies(reply="a reply")
+    (delivery,) = await world.deliveries()
+    await world.happens(EventKind.HUMAN_MESSAGE, text="me")
+    await world.lane.finish_delivery(delivery, DeliveryResult.RETRY, cause="CRM_429", wait=seconds(0))
+    assert await world.deliveries() == []
+    assert await world.texts() == [("REPLY", "SUPPRESSED")]
+
+
+async def test_ids_of_earlier_texts_are_known_when_a_text_is_looked_up(world):
+    await world.replies(reply="same words")
+    await world.delivers()
+    await world.replies(reply="same words")
+    (delivery,) = await world.deliveries()
+    assert len(delivery.known_crm_message_ids) == 1
+
+
+async def test_crm_that_gives_one_id_twice_does_not_keep_the_second_text_open(world):
+    await world.replies()
+    (first,) = await world.deliveries()
+    await world.lane.finish_delivery(first, DeliveryResult.SENT, crm_message_id="crm_same")
+    await world.replies()
+    (second,) = await world.deliveries()
+    assert await world.lane.finish_delivery(second, DeliveryResult.SENT, crm_message_id="crm_same")
+    assert await world.texts() == [("REPLY", "SENT"), ("REPLY", "SENT")]
+
+
+async def test_text_goes_to_the_conversation_and_channel_it_answers(world):
+    await world.says("hello", conversation_id="conv_1", channel="Live_Chat")
+    await world.complete(await world.claim_one())
+    (delivery,) = await world.deliveries()
+    assert (delivery.conversation_id, delivery.channel) == ("conv_1", "Live_Chat")
+
+
+# --- what people look at -----------------------------------------------------------------------------------------
+
+
+async def test_timeline_of_an_unknown_contact_is_none(world):
+    assert await world.lane.timeline(LOC, "c_none", limit=10, before=None) is None
+
+
+async def test_timeline_is_read_page_by_page_newest_first(world):
+    for number in range(5):
+        await world.says(str(number))
+    whole = [event["body"]["body"] for event in (await world.story())["events"]]
+    assert whole == ["4", "3", "2", "1", "0"]
+    first = await world.lane.timeline(LOC, "c_1", limit=2, before=None)
+    before = datetime.fromisoformat(first["events"][-1]["event_time"])
+    rest = await world.lane.timeline(LOC, "c_1", limit=10, before=before)
+    assert [event["body"]["body"] for event in rest["events"]] == ["2", "1", "0"]
+
+
+async def test_lanes_that_wait_are_listed_longest_waiting_first(world):
+    await world.says(contact_id="c_old")
+    await world.says(contact_id="c_new")
+    await world.says(contact_id="c_done")
+    for turn in await world.claim():
+        if turn.contact_id == "c_done":
+            await world.complete(turn, None)
+    lanes = await world.lane.lanes(limit=10, after=None)
+    assert [lane["contact_id"] for lane in lanes] == ["c_old", "c_new"]
+    after = (datetime.fromisoformat(lanes[0]["wait_time"]), "c_old")
+    assert [lane["contact_id"] for lane in await world.lane.lanes(limit=10, after=after)] == ["c_new"]
+    assert (lanes[0]["waiting_messages"], lanes[0]["waiting_deliveries"]) == (1, 0)

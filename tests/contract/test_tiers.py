@@ -1,0 +1,89 @@
+"""What every cache tier promises: the one in memory and the one in Redis."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+
+from sandbox.child import free_port
+from services.cache.tier_memory import MemoryTier
+from services.cache.tier_redis import PREFIX, RedisTier
+from services.cache.tiers import Tier
+
+
+@pytest.fixture
+def memory_tier() -> Tier:
+    return MemoryTier(1_000_000)
+
+
+@pytest.fixture
+async def redis_tier(valkey: str) -> AsyncIterator[Tier]:
+    tier = RedisTier(valkey)
+    yield tier
+    await tier.close()
+
+
+@pytest.fixture(params=["memory", "redis"])
+def tier(request: pytest.FixtureRequest) -> Tier:
+    found: Tier = request.getfixturevalue(f"{request.param}_tier")
+    return found
+
+
+async def test_bytes_come_back_as_they_were_put(tier: Tier):
+    data = bytes(range(256)) * 100
+    await tier.put("k1", data, life_seconds=60)
+    assert await tier.get("k1") == data
+
+
+async def test_key_that_was_never_put_is_a_miss(tier: Tier):
+    assert await tier.get("k1") is None
+
+
+async def test_last_put_counts(tier: Tier):
+    await tier.put("k1", b"one", life_seconds=60)
+    await tier.put("k1", b"two", life_seconds=60)
+    assert await tier.get("k1") == b"two"
+
+
+async def test_keys_do_not_touch_each_other(tier: Tier):
+    await tier.put("k1", b"one", life_seconds=60)
+    await tier.put("k2", b"two", life_seconds=60)
+    await tier.delete("k1")
+    assert (await tier.get("k1"), await tier.get("k2")) == (None, b"two")
+
+
+async def test_deleting_what_is_not_there_is_no_error(tier: Tier):
+    await tier.delete("k1")
+
+
+async def test_redis_forgets_by_itself_after_the_life_it_was_given(redis_tier: Tier, valkey: str):
+    await redis_tier.put("k1", b"one", life_seconds=3_600)
+    async with Redis.from_url(valkey) as client:
+        assert 3_590_000 < await client.pttl(PREFIX + "k1") <= 3_600_000
+        await redis_tier.get("k1")
+        assert await client.pttl(PREFIX + "k1") <= 3_600_000
+
+
+async def test_redis_that_is_not_there_is_a_miss_and_no_error():
+    tier = RedisTier(f"redis://127.0.0.1:{free_port()}/0")
+    for _ in range(20):
+        await tier.put("k1", b"one", life_seconds=60)
+        assert await tier.get("k1") is None
+        await tier.delete("k1")
+    await tier.close()
+
+
+async def test_redis_that_wants_another_password_is_a_miss_and_no_error(valkey: str):
+    tier = RedisTier("redis://:wrong@" + valkey.removeprefix("redis://").rpartition("@")[2])
+    await tier.put("k1", b"one", life_seconds=60)
+    assert await tier.get("k1") is None
+    await tier.close()
+
+
+async def test_text_that_somebody_else_put_is_given_as_bytes(redis_tier: Tier, valkey: str):
+    async with Redis.from_url(valkey) as client:
+        await client.set(PREFIX + "k1", "words")
+        assert await redis_tier.get("k1") == b"words"
+        await client.delete(PREFIX + "k1")
+        await client.lpush(PREFIX + "k1", "a list")
+    assert await redis_tier.get("k1") is None

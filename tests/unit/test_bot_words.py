@@ -1,0 +1,109 @@
+"""Places, and what a person asks of the bot itself."""
+
+import pytest
+
+from kit.bot import words
+
+
+@pytest.mark.parametrize(
+    ("said", "asked", "expected"),
+    [
+        ("selling my condo in Green Lake to buy in 98107, in June", False, ["Green Lake", "98107"]),
+        ("looking to buy in ballard under 500k", False, ["ballard"]),
+        ("home in north seattle for 500k", False, ["north seattle"]),
+        ("moving to Seattle in March", False, ["Seattle"]),
+        ("my condo in West Seattle I'd like to sell", False, ["West Seattle"]),
+        ("my house at 4711 Elm Road", False, ["4711 Elm Road"]),
+        ("Ballard", True, ["Ballard"]),
+        ("in ballard", True, ["ballard"]),
+        ("I think maybe the Ballard area", True, ["Ballard"]),
+        ("It's in Queen Anne.", True, ["Queen Anne"]),
+        ("west seattle or ballard", True, ["west seattle or ballard"]),
+        ("Ballard, soon", True, ["Ballard"]),
+        ("98107", True, ["98107"]),
+        ("Ballard", False, []),
+        ("house in good shape", False, []),
+        ("we're in a hurry", False, []),
+        ("buy in cash", False, []),
+        ("I want to sell in May", False, []),
+        ("not in Ballard", True, []),
+        ("I don't know", True, []),
+        ("hello", True, []),
+        ("yes", True, []),
+        ("why do you ask?", True, []),
+        ("call me at 206-555-1234", True, []),
+        ("400k", True, []),
+        ("up to 450k, 3 bedrooms", True, []),
+        ("next month", True, []),
+        ("asap", True, []),
+        ("sorry, I meant I want to buy", True, []),
+    ],
+)
+def test_place_is_a_name_where_one_can_stand(said, asked, expected):
+    assert [place.name for place in words.places(said, asked=asked)] == expected
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Are you a bot?",
+        "are you a real person",
+        "is this a real person?",
+        "Am I talking to a human",
+        "are you real",
+        "is this AI",
+        "you human?",
+        "bot?",
+        "r u a robot",
+        "Are you a person or a machine",
+        "Are you an actual human being?",
+        "is this an automated message",
+        "wait, are you really a person?",
+    ],
+)
+def test_question_whether_this_is_a_bot_is_heard(said):
+    assert words.asks_if_bot(said)
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["is this a real listing?", "are you the agent?", "are you a real estate agent?", "is it a good time to sell", "hi"],
+)
+def test_other_questions_are_not_taken_for_it(said):
+    assert not words.asks_if_bot(said)
+
+
+@pytest.mark.parametrize(
+    "said", ["can I talk to a person", "I want to speak with an agent", "get me a human", "call me", "real person please"]
+)
+def test_wish_for_a_person_is_heard(said):
+    assert words.asks_for_human(said)
+
+
+@pytest.mark.parametrize("said", ["I'm working with an agent", "I don't want to talk to a person", "nice people here"])
+def test_mention_of_a_person_is_no_wish_for_one(said):
+    assert not words.asks_for_human(said)
+
+
+@pytest.mark.parametrize("said", ["leave me alone", "stop texting me", "wrong number", "take me off your list"])
+def test_wish_to_be_left_alone_is_heard(said):
+    assert words.wants_no_texts(said)
+
+
+@pytest.mark.parametrize("said", ["no more than 500k", "near the bus stop", "can't stop thinking about it", "I won't stop"])
+def test_stop_inside_other_words_is_no_such_wish(said):
+    assert not words.wants_no_texts(said)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"), [("ok thanks!", True), ("\U0001f44d", True), ("Ballard", False), ("ok, 3 months", False)]
+)
+def test_courtesy_holds_nothing_else(said, expected):
+    assert words.is_courtesy(said) is expected
+
+
+def test_question_about_a_home_is_one_that_this_bot_cannot_answer():
+    assert words.asks_something("does it have a garage?")
+    assert words.asks_something("what is my home worth")
+    assert not words.asks_something("can you help me sell?")
+    assert not words.asks_something("I want a garage")

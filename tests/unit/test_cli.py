@@ -1,0 +1,45 @@
+"""The console script's commands that need no running system."""
+
+from pathlib import Path
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+from porchlight.ops.v1 import ops_service_pb2 as ops_pb
+
+from sandbox.cli import main
+from sandbox.lanes import as_lines
+
+
+def test_lanes_line_up_under_their_titles():
+    lane = ops_pb.Lane(tenant_id="loc_1", contact_id="c_81", owner="seller", waiting_messages=2, attempts=1)
+    lane.wait_time.CopyFrom(Timestamp(seconds=1_795_000_000))
+    title, row = as_lines([lane])
+    assert row.split() == ["loc_1/c_81", "seller", "2026-11-18", "11:06:40", "2", "0", "1"]
+    assert title.index("owner") == row.index("seller")
+
+
+def test_no_lanes_say_that_nothing_waits():
+    assert as_lines([]) == ["nothing waits"]
+
+
+def test_token_that_was_never_made_is_refused_by_name(tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setenv("PORCHLIGHT_STATE_DIR", str(tmp_path))
+    assert main(["token", "nobody"]) == 1
+    assert "no token called nobody" in capsys.readouterr().err
+
+
+def test_doctor_says_that_a_url_wins(monkeypatch, capsys):
+    monkeypatch.setenv("PORCHLIGHT_DATABASE_URL", "postgresql://x:secret@db/y")
+    monkeypatch.setenv("PORCHLIGHT_REDIS_URL", "redis://:secret@r")
+    assert main(["doctor"]) == 0
+    printed = capsys.readouterr().out
+    assert "the server of PORCHLIGHT_DATABASE_URL" in printed
+    assert "secret" not in printed
+
+
+@pytest.mark.parametrize("command", ["up", "migrate"])
+def test_misspelt_setting_or_missing_database_ends_with_1(command: str, tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setenv("PORCHLIGHT_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("PORCHLIGHT_LAED_PORT", "1")
+    assert main([command]) == 1
+    assert "PORCHLIGHT_" in capsys.readouterr().err

@@ -1,0 +1,36 @@
+"""Points at which a process dies on purpose."""
+
+import os
+import signal
+
+import pytest
+
+from kit import crash
+
+
+@pytest.fixture
+def kills(monkeypatch):
+    sent: list[tuple[int, int]] = []
+    monkeypatch.setattr(os, "kill", lambda pid, number: sent.append((pid, number)))
+    yield sent
+    crash.arm("")
+
+
+def test_unarmed_point_does_nothing(kills):
+    crash.crash_point("gateway.after_claim")
+    assert kills == []
+
+
+def test_armed_point_kills_at_the_pass_that_was_asked_for(kills):
+    crash.arm("gateway.after_claim:3, bot.other")
+    for _ in range(2):
+        crash.crash_point("gateway.after_claim")
+    assert kills == []
+    crash.crash_point("gateway.after_claim")
+    assert kills == [(os.getpid(), signal.SIGKILL)]
+
+
+@pytest.mark.parametrize("spec", ["name:0", "name:x", ":3", "name:-1"])
+def test_spec_that_names_no_point_or_no_pass_is_refused(spec):
+    with pytest.raises(ValueError, match="name:number"):
+        crash.parse(spec)
