@@ -7,7 +7,7 @@ RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
 LOCK := uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header --no-emit-index-url --no-annotate pyproject.toml --extra build
 
-.PHONY: up test check format bench protos lock clean
+.PHONY: up test check format bench protos docs lock clean
 
 up: $(RUNTIME)       # stores, migrations, all services, until Ctrl-C; prints `ready` and the URLs
 	@exec $(BIN)/porchlight up
@@ -26,6 +26,9 @@ bench: $(DEV)        # measure against a bare gRPC echo; rewrites bench/RESULTS.
 
 protos: $(DEV)       # generate protos/gen from the contracts
 	@$(BIN)/python -m tools.protos
+
+docs: $(DEV)         # write docs/reference from the code
+	@$(BIN)/python -m tools.reference
 
 lock:                # choose versions anew where pyproject.toml asks for it; `make lock UPGRADE=--upgrade` for all
 	$(LOCK) $(UPGRADE) -o requirements.lock

@@ -19,6 +19,7 @@ def fact_to_proto(fact: Fact) -> pb.Fact:
         extractor=fact.extractor,
         confidence=fact.confidence,
         bot=fact.bot,
+        private_to=fact.private_to or "",
     )
     # bool first: it is an int to Python.
     if isinstance(fact.value, bool):
@@ -57,4 +58,5 @@ def fact_from_proto(message: pb.Fact, *, field: str) -> Fact:
         message_id=checks.text(f"{field}.message_id", message.message_id, longest=64),
         extractor=checks.identifier(f"{field}.extractor", message.extractor),
         confidence=checks.number(f"{field}.confidence", message.confidence, low=0.0, high=1.0),
+        private_to=checks.text(f"{field}.private_to", message.private_to, longest=32) or None,
     )

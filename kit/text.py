@@ -123,7 +123,7 @@ _AT_LEAST: Final = re.compile(
     r"\s*(?:about |around |like )?$"
 )
 _NO_HOME_PRICE: Final = re.compile(
-    r"\brent(?:al)?\b|\ba month\b|monthly|per month|/ ?mo\b|\bmo\b|down payment|\bdown\b|deposit|income|salary|\bearn|\bmake\b|\bowe\b|mortgage|loan"
+    r"\brent(?:al)?\b|\ba month\b|monthly|per month|/ ?mo\b|\bmo\b|down payment|\bdown\b|deposit|income|salary|\bearn|\b(?:i|we) make\b|\bowe\b|mortgage|loan"
     r"|repair|\bhoa\b|\bfees?\b|\btax(?:es)?\b|closing costs|commission"
 )
 _PRICE: Final = re.compile(r"budget|price|afford|spend|\bpay\b|asking|worth|\bsell (?:it )?for|\bget\b|\boffer|range")

@@ -33,6 +33,9 @@ SYNONYMS: tuple[tuple[str, str], ...] = (
     (r"^(?:condo|apartment)", r"\bcondo|\bapartment|\bflat\b|departamento"),
     (r"^town", r"\btown ?(?:house|home)"),
     (r"^(?:land|lot)", r"\bland\b|\blots?\b|\bacre"),
+    (r"^excellent", r"excellent|great (?:shape|condition)|immaculate|perfect (?:shape|condition)|move[- ]in ready"),
+    (r"^good$", r"\bgood\b(?! (?:morning|afternoon|evening|luck|question|day))|well[- ](?:kept|maintained)|buen estado"),
+    (r"needs?_work|^poor|fixer", r"needs? (?:\w+ ){0,3}(?:work|repairs?|updat\w+)|fixer|rough (?:shape|condition)|\btlc\b"),
     (r"correct|change_of_mind|contradict", lexicon.CORRECTION.pattern),
     (r"^(?:ask_(?:a_)?)?questions?$|^asks?$", said_by("question")),
     (r"^(?:affirm|yes|confirm|agree|accept)", lexicon.YES.pattern),
@@ -60,7 +63,21 @@ def choices(text: str, values: Sequence[str], *, name: str = "", description: st
         reading = None if plain in UNKNOWN or plain in BOTH else _speaks_of(text, plain, wants, description)
         if reading:
             found.append((value, reading))
+    no = next((value for value in values if re.match(r"not?_|un|needs_", value.lower().replace("-", "_"))), None)
+    if not found and no is not None and (denied := _denied(text, values)):
+        return [(no, denied)]
     return found
+
+
+def _denied(text: str, values: Sequence[str]) -> Reading | None:
+    """Find a choice that the person says no to: "not pre-approved" where `pre_approved` and `not_yet` can be chosen."""
+    for value in values:
+        means = next((means for names, means in SYNONYMS if re.search(names, value.lower())), None)
+        for match in re.finditer(means, text, re.IGNORECASE) if means not in (None, "buy", "sell") else ():
+            said = re.search(rf"(?:{lexicon.NO.pattern})[\w ]{{0,24}}$", text[: match.start()], re.IGNORECASE)
+            if said:
+                return Reading(value=value, words=text[said.start() : match.end()], sure=0.9)
+    return None
 
 
 def _speaks_of(text: str, plain: str, wants: dict[str, Reading], description: str) -> Reading | None:

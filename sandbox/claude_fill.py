@@ -12,7 +12,7 @@ from sandbox.claude_choices import BOTH, UNKNOWN, choices
 from sandbox.claude_lexicon import Reading
 from sandbox.claude_prompt import Prompt
 from sandbox.claude_reply import reply_text
-from sandbox.claude_topics import asked_about, intents, topic_of, yes_or_no
+from sandbox.claude_topics import asked_about, intents, place_of, side_of, topic_of, yes_or_no
 
 Schema = Mapping[str, Any]
 
@@ -32,6 +32,7 @@ class Filling:
     prompt: Prompt
     definitions: Mapping[str, Any]
     seed: int
+    sides: set[str] = field(default_factory=set)
     readings: list[Reading] = field(default_factory=list)
 
     @property
@@ -42,6 +43,10 @@ class Filling:
 def fill(schema: Schema, prompt: Prompt, *, seed: int = 0) -> tuple[Any, list[Reading]]:
     """Fill a schema from a prompt; the result is valid against the subset of JSON Schema that the API takes."""
     filling = Filling(prompt=prompt, definitions=schema.get("$defs", schema.get("definitions", {})), seed=seed)
+    for name, sub in _resolve(schema, filling).get("properties", {}).items():
+        topic, side = topic_of(name), side_of(str(sub.get("description", "")))
+        if topic and topic[0] == "area" and side:
+            filling.sides.add(side)
     value, _ = _any(schema, "", filling)
     return value, filling.readings
 
@@ -116,6 +121,12 @@ def _chosen(names: Sequence[str], name: str, description: str, filling: Filling)
     found = choices(filling.text, names, name=name, description=description)
     both = next((each for each in names if each.lower().replace("-", "_") in BOTH), None)
     wants = intents(filling.text)
+    if (
+        both is not None
+        and len(wants) < 2
+        and (said := re.match(r"\W*(?:maybe )?(both|las dos|los dos)\b", filling.text, re.I))
+    ):
+        return Reading(value=both, words=said[1], sure=0.9)
     if both is not None and len(wants) == 2:
         return Reading(value=both, words=wants["sell"].words, sure=min(each.sure for each in wants.values()))
     if not found and {"true", "false"} != set(names):
@@ -144,6 +155,9 @@ def _bare_answer(name: str, description: str, filling: Filling) -> Reading | Non
     """Read a short reply by the question that it answers: "Capitol Hill" after "Where are you looking?"."""
     asked, wanted = asked_about(filling.prompt.question), topic_of(name, description)
     text = filling.text.strip(" .!")
+    side, known = side_of(description), intents(filling.prompt.known)
+    if wanted and wanted[0] == "area" and side and len(known) == 1 and side not in known:
+        return None
     if not asked or not wanted or asked[0].split("_")[0] != wanted[0].split("_")[0] or not text or len(text) > 60:
         return None
     if lexicon.NOPE.match(text) or "?" in text:
@@ -176,6 +190,12 @@ def _read(name: str, description: str, filling: Filling, *, boolean: bool) -> Re
     if re.search(r"(?:^|_)(?:span|ref|reference)s?$", name) or "span reference" in description.lower():
         return _span(name, description, filling)
     topic = topic_of(name, description)
+    side = side_of(description)
+    if topic and topic[0] == "area" and side:
+        otherwise = side if filling.sides == {side} else "buy"
+        return place_of(filling.text, side, filling.prompt.known, otherwise=otherwise) or _bare_answer(
+            name, description, filling
+        )
     return (topic[1](filling.text) if topic else None) or _bare_answer(name, description, filling)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import takewhile
 
 Value = str | int | float | bool
 
@@ -102,7 +103,11 @@ AT_LEAST = re.compile(
 )
 NOT_MONEY_AFTER = re.compile(
     r"\s*-?\s*(?:\+\s*)?(?:bed|br\b|bd\b|bath|ba\b|sq|square|acre|years?|months?|weeks?|days?|hours?|minutes?|miles?"
-    r"|kids?|cars?|stor(?:y|ies)|am\b|pm\b|%|st\b|nd\b|rd\b|th\b|/|habitaci|rec[aá]mara|baños?|meses|años)",
+    r"|down\b|/ ?mo|a month|per month|in rent|kids?|cars?|stor(?:y|ies)|am\b|pm\b|%|st\b|nd\b|rd\b|th\b|/|habitaci|rec[aá]mara|baños?|meses|años)",
+    re.IGNORECASE,
+)
+NOT_MONEY_BEFORE = re.compile(
+    r"(?:\brent(?:s|ing)?(?: is| of| for)?|down ?payment(?: is| of)?|\bearn|\bmake|income(?: is| of)?)\s*(?:about |around )?$",
     re.IGNORECASE,
 )
 SCALE = {"k": 1_000, "t": 1_000, "g": 1_000, "m": 1_000_000}
@@ -137,7 +142,12 @@ def money(text: str) -> Iterator[Money]:
         first = to_number(group["low"])
         start, end = found.span()
         inside = start > 0 and (text[start - 1].isalnum() or text[start - 1] in "_.")
-        if inside or not (marked or first >= 50_000) or _is_no_money(text, end, group, marked):
+        if (
+            inside
+            or NOT_MONEY_BEFORE.search(text[:start])
+            or not (marked or first >= 50_000)
+            or _is_no_money(text, end, group, marked)
+        ):
             continue
         low_scale = _scale(group["low_unit"] or (group["high_unit"] if group["high"] else None))
         low = round(first * low_scale)
@@ -154,6 +164,8 @@ def money(text: str) -> Iterator[Money]:
 
 
 def _is_no_money(text: str, end: int, group: dict[str, str | None], marked: bool) -> bool:
+    if re.match(r"\s*(?:down\b|/ ?mo|a month|per month|in rent)", text[end:], re.IGNORECASE):
+        return True
     if group["sign"] or group["sign2"] or group["dollars"]:
         return False
     digits = (group["low"] or "").replace(",", "")
@@ -166,14 +178,16 @@ def _is_no_money(text: str, end: int, group: dict[str, str | None], marked: bool
 
 
 def count_of(text: str, noun: str) -> Reading | None:
-    """Find "3 bedrooms", "three-bed", "3+ br".
+    """Find "3 bedrooms", "three-bed", "3+ br"; of a range the lower end.
 
     Args:
         text: The person's words.
         noun: A regular expression for what is counted.
     """
     found = None
-    for match in re.finditer(rf"\b(?P<n>{COUNT})\s?\+?\s?-?\s?(?:{noun})", text, re.IGNORECASE):
+    for match in re.finditer(
+        rf"\b(?P<n>{COUNT})(?:\s?(?:-|–|to|or)\s?{COUNT})?\s?\+?\s?-?\s?(?:{noun})", text, re.IGNORECASE
+    ):
         if not denied(text, match.start()):
             found = match
     if found is None:
@@ -191,12 +205,15 @@ def square_feet(text: str) -> Reading | None:
 
 # --- places ----------------------------------------------------------------------------------------------------
 
+ZIP = r"(?<![\d$#-])\b\d{5}(?:-\d{4})?\b(?!\s?(?:k\b|sq|dollars|\d))"
 PLACE_BEFORE = (
     r"\b(?:in|near|around|by|at|close to|next to|outside(?: of)?|moving to|relocating to|move to|cerca de|en|por)"
     r"\s+(?:the\s+|el\s+|la\s+)?"
 )
 NAMED_PLACE = re.compile(
-    r"(?i:" + PLACE_BEFORE + r")(?P<place>[A-ZÁÉÍÓÚÑ][\w'’.-]*(?:\s+(?:(?:of|de|del|la)\s+)?[A-ZÁÉÍÓÚÑ][\w'’-]*){0,3})"
+    r"(?i:"
+    + PLACE_BEFORE
+    + r")(?P<place>(?:(?:St|Mt|Ft)\. )?[A-ZÁÉÍÓÚÑ][\w'’-]*(?:\s+(?:(?:of|de|del|la)\s+)?[A-ZÁÉÍÓÚÑ][\w'’-]*){0,3})"
 )
 ANY_PLACE = re.compile(PLACE_BEFORE + r"(?P<place>[a-záéíóúñ'’-]+(?:\s+[a-záéíóúñ'’-]+){0,2})", re.IGNORECASE)
 NO_PLACE = frozenset(
@@ -215,32 +232,25 @@ PLACE_ENDS = frozenset(
 )
 
 
-def place(text: str) -> Reading | None:
-    """Find the place that is spoken of: a name after "in" or "near", or a ZIP code."""
-    postal = re.search(r"(?<![\d$#-])\b\d{5}(?:-\d{4})?\b(?!\s?(?:k|sq|dollars|\d))", text)
+def places(text: str) -> Iterator[tuple[int, Reading]]:
+    """Find the places that are spoken of, and where: names after "in" or "near", ZIP codes, then uncertain ones."""
     for found in NAMED_PLACE.finditer(text):
         if found["place"].split()[0].lower().rstrip(".") not in NO_PLACE:
-            return Reading(value=found["place"].rstrip(".-'"), words=found["place"].rstrip(".-'"))
-    if postal:
-        return Reading(value=postal.group(), words=postal.group())
+            name = found["place"].rstrip(".-'")
+            yield found.start("place"), Reading(value=name, words=name)
+    for found in re.finditer(ZIP, text):
+        yield found.start(), Reading(value=found.group(), words=found.group())
     for found in ANY_PLACE.finditer(text):
-        words = []
-        for word in found["place"].split():
-            if word.lower() in PLACE_ENDS or word.lower() in NO_PLACE:
-                break
-            words.append(word)
-        if words and not found["place"].split()[0].lower().startswith(("mid", "late", "early")):
-            taken = text[found.start("place") :]
-            exact = re.match(r"\s+".join(map(re.escape, words)), taken)
-            if exact:
-                return Reading(value=exact.group(), words=exact.group(), sure=0.7)
-    return None
+        words = list(takewhile(lambda word: word.lower() not in PLACE_ENDS | NO_PLACE, found["place"].split()))
+        exact = re.match(r"\s+".join(map(re.escape, words)), text[found.start("place") :])
+        if words and exact and not words[0].lower().startswith(("mid", "late", "early")):
+            yield found.start("place"), Reading(value=exact.group(), words=exact.group(), sure=0.7)
 
 
 def zip_code(text: str) -> Reading | None:
     """Find a US ZIP code."""
-    found = re.search(r"(?<![\d$#-])\b(\d{5})(?:-\d{4})?\b(?!\s?(?:k|sq|dollars))", text)
-    return Reading(value=found[1], words=found[1]) if found else None
+    found = re.search(ZIP, text)
+    return Reading(value=found.group()[:5], words=found.group()) if found else None
 
 
 # --- time ------------------------------------------------------------------------------------------------------
@@ -268,7 +278,8 @@ def time_frame(text: str) -> tuple[Reading, float] | None:
     unit = r"(?P<unit>day|week|month|year|días?|semana|mes|año)(?:e?s)?\b"
     spans = rf"(?:in|within|under|about|en|dentro de|next)?\s*\b(?P<n>{COUNT})(?:\s?(?:-|–|to|or|a|o)\s?(?P<m>{COUNT}))?\s+{unit}"
     for found in re.finditer(spans, text, re.IGNORECASE):
-        if re.match(r"\s*(?:old|ago|lease|de edad)", text[found.end() :], re.IGNORECASE):
+        rate = found["n"].lower() == "a" and not re.match(r"in|within|under|about|next", found.group(), re.IGNORECASE)
+        if rate or re.match(r"\s*(?:old|ago|lease|de edad)", text[found.end() :], re.IGNORECASE):
             continue
         months = to_number(found["m"] or found["n"]) * MONTHS[found["unit"].lower()]
         return Reading(value=found.group().strip(), words=found.group().strip()), months

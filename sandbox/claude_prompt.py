@@ -15,11 +15,19 @@ TAGGED = re.compile(
 
 @dataclass(frozen=True, kw_only=True)
 class Prompt:
-    """A prompt taken apart: the person's words, what stands around them, and the question that was asked before."""
+    """A prompt taken apart.
+
+    Attributes:
+        words: What the person wrote.
+        around: All else that stands in the prompt.
+        question: What the person was asked before; empty when that is not told.
+        known: What the prompt tells of the person, inside tags of its own.
+    """
 
     words: str
     around: str
-    question: str
+    question: str = ""
+    known: str = ""
 
 
 def plain(content: object) -> str:
@@ -50,7 +58,12 @@ def read_prompt(body: Mapping[str, Any]) -> Prompt:
         words, around = last, ""
     earlier = "\n".join(text for _, text in turns[:-1])
     return Prompt(
-        words=words.strip(), around="\n".join((system, earlier, around)), question=_question_before(turns, around)
+        words=words.strip(),
+        around="\n".join((system, earlier, around)),
+        question=_question_before(turns, around),
+        known="\n".join(
+            text for tag, text in re.findall(r"<(\w+)>(.*?)</\1>", around, re.DOTALL) if "question" not in tag
+        ),
     )
 
 

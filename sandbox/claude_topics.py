@@ -26,8 +26,8 @@ BUY = re.compile(
     re.IGNORECASE,
 )
 BUY_HINT = re.compile(
-    r"\b(?:bed(?:room)?s?|\d\s?br|tour|showing|see (?:it|the|that|this)|still available|for sale|pre-?approv\w+|down ?payment"
-    r"|open house|mortgage|listing|moving to|relocating to|schools?|habitaciones|rec[aá]maras)\b",
+    r"\b(?:tour|showing|see (?:it|that one|this one)|still available|for sale|pre-?approv\w+|open house|moving to|relocating to"
+    r"|(?:need|want|at least)[\w ,]{0,20}\d[ -]?(?:bed|br)\w*)\b",
     re.IGNORECASE,
 )
 OTHERS = re.compile(
@@ -67,7 +67,7 @@ def intents(text: str) -> dict[str, Reading]:
     corrected = lexicon.after_correction(text)
     if corrected and (found := intents(text[corrected:])):
         return found
-    sure = 0.72 if lexicon.HEDGE.search(text) else 0.93
+    sure = 0.62 if lexicon.HEDGE.search(text) else 0.93
     found = {}
     sell, buy = _said(SELL, text), _said(BUY, text)
     if buy and sell and buy in sell:
@@ -152,6 +152,7 @@ def _money(part: str) -> Reader:
         amounts = list(lexicon.money(text))
         for amount in reversed(amounts):
             value = {
+                "low": amount.low or amount.plain or amount.high,
                 "min": amount.low,
                 "max": amount.high or amount.plain,
                 "any": amount.plain or amount.high or amount.low,
@@ -209,9 +210,43 @@ def _language(text: str) -> Reading | None:
     return Reading(value=lexicon.language(text), words="", sure=0.9) if text.strip() else None
 
 
+SELL_CUE = re.compile(rf"{SELL.pattern}|\b(?:my|our|mi|nuestra) (?:\w+ )?{HOME}", re.IGNORECASE)
+
+
+def place(text: str) -> Reading | None:
+    """Give the first place that is spoken of."""
+    return next((reading for _, reading in lexicon.places(text)), None)
+
+
+def side_of(description: str) -> str:
+    """Say whether a property is about the home to `buy` or the one to `sell`; empty when it does not say."""
+    buys, sells = (re.search(rf"\b{verb}", description, re.IGNORECASE) for verb in ("buy", "sell"))
+    return "buy" if buys and not sells else "sell" if sells and not buys else ""
+
+
+def place_of(text: str, side: str, context: str, *, otherwise: str) -> Reading | None:
+    """Give the place of the home to buy, or of the one to sell.
+
+    A place belongs to the verb before it ("sell our condo in Tacoma and buy near Ballard"), else to the next one,
+    else to what is known from before, else to the side `otherwise`.
+    """
+    cues = sorted(
+        [(cue.start(), "sell") for cue in SELL_CUE.finditer(text)]
+        + [(cue.start(), "buy") for cue in BUY.finditer(text)]
+    )
+    known = intents(context)
+    for start, reading in lexicon.places(text):
+        before = [kind for at, kind in cues if at <= start]
+        after = [kind for at, kind in cues if at > start]
+        belongs = before[-1] if before else after[0] if after else next(iter(known)) if len(known) == 1 else otherwise
+        if belongs == side:
+            return reading
+    return None
+
+
 MIN = r"min(?:imum)?(?:_|\b)|(?:_|\b)min|lowest|least|(?:_|\b)low(?:_|\b)|lower|floor"
 MAX = r"max(?:imum)?(?:_|\b)|(?:_|\b)max|highest|most(?:_|\b)|(?:_|\b)high(?:_|\b)|upper|ceiling|up to"
-PRICE = r"price|budget|cost|amount|usd|dollar|offer|payment|income|money|worth|presupuesto|precio"
+PRICE = r"price|spend|budget|cost|amount|usd|dollar|offer|payment|income|money|worth|presupuesto|precio"
 # Narrow first: "price_min_usd" must not be read as any amount, and "bathrooms" not as rooms.
 TOPICS: tuple[tuple[str, str, Reader], ...] = (
     ("intent", r"intent|wants_to|buy_or_sell|goal|purpose", _intent),
@@ -220,7 +255,10 @@ TOPICS: tuple[tuple[str, str, Reader], ...] = (
     ("bathrooms", r"bath|baño", _beds_and_baths(1)),
     ("bedrooms", r"bed|rooms|habitacion|recamara", _beds_and_baths(0)),
     ("square_feet", r"sq_?ft|square|living_area|area_sqft|\bsize", lexicon.square_feet),
+    ("price", rf"(?:{PRICE}).*lower end|(?:expect|hope|asking).*(?:{PRICE})|(?:{PRICE})_expect", _money("low")),
     ("price", PRICE, _money("any")),
+    ("area", r"_(?:area|city|town|neighbou?rhood|location)$", place),
+    ("area", r"neighbou?rhood|\bcity\b", place),
     ("zip", r"(?:^|_|\b)zip|postal", lexicon.zip_code),
     ("email", r"e_?-?mail", lexicon.email),
     ("phone", r"phone|mobile|telephone", lexicon.phone),
@@ -229,13 +267,13 @@ TOPICS: tuple[tuple[str, str, Reader], ...] = (
     ("weeks", r"weeks?(?:_|$)", _time_in(4.0)),
     ("days", r"days?(?:_|$)", _time_in(30.0)),
     ("timeline", r"timeline|time_?frame|timing|when|horizon|move_?in|move_by|how soon|deadline|urgency", _time_words),
-    ("area", r"area|location|place|neighbou?rhood|city|town|where|region|suburb|zona|barrio", lexicon.place),
+    ("area", r"area|location|place|neighbou?rhood|city|town|where|region|suburb|zona|barrio", place),
     ("year_built", r"year_built|built", lexicon.pattern_reader(r"\b(?:built in|from) ((?:18|19|20)\d\d)\b", group=1)),
     ("stories", r"stor(?:y|ies)|floors", _count(r"stor(?:y|ies)|floors?\b")),
     ("name", r"(?:^|_|\b)(?:first_|full_|last_|person_)?name$|their name|person's name", lexicon.person_name),
-    ("reason", r"motivat|reason|why|because", lexicon.reason),
+    ("reason", r"motivat|reason|why|because|what makes you|think of selling", lexicon.reason),
     ("language", r"language|locale|idioma", _language),
-    ("financing", r"financ|mortgage|lender|pre_?approv", lexicon.pattern_reader(
+    ("financing", r"financ|mortgage|lender|pre.?approv|would you pay", lexicon.pattern_reader(
         r"(?:all[- ])?cash\b|pre-?\s?approv\w*|pre-?\s?qualif\w*|\b(?:FHA|VA|USDA) loan|conventional loan|efectivo|preaprobad[oa]")),
     ("property_type", r"property_type|home_type|type_of_(?:home|property)|kind of (?:home|property)", lexicon.pattern_reader(
         r"\b(?:single[- ]family(?: home)?|condo|town ?(?:house|home)|duplex|apartment|land|lot|ranch|house|casa|departamento)\b")),

@@ -29,7 +29,8 @@ def settings_page() -> str:
         "",
     ]
     shared = set(Settings.model_fields)
-    for title, kind in [("Every process", Settings), *_services()]:
+    kinds: list[tuple[str, type[Settings]]] = [("Every process", Settings), *_services()]
+    for title, kind in kinds:
         fields = {
             n: f
             for n, f in kind.model_fields.items()

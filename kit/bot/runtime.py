@@ -99,7 +99,7 @@ class BotService(pb_grpc.BotServiceServicer):
         move, learned = thought.move, thought.situation.learned
         situation = thought.situation
         while move.kind is MoveKind.HAND_OFF:
-            handoff = await self._request_handoff(key, move, situation)
+            handoff = await self._request_handoff(key, move, situation, record(move, thought.extracted, situation))
             if handoff is not None:
                 self._log(key, thought.extracted, move, began, handoff_id=handoff)
                 return pb.HandleTurnResponse(outcome=pb.TURN_OUTCOME_HANDED_OFF, handoff_id=handoff)
@@ -189,7 +189,9 @@ class BotService(pb_grpc.BotServiceServicer):
         slot = self._spec.slot(asked)
         return slot.question if slot else str(handoff.get("open_question") or "")
 
-    async def _request_handoff(self, key: TurnKey, move: Move, situation: Situation) -> str | None:
+    async def _request_handoff(
+        self, key: TurnKey, move: Move, situation: Situation, turn_record: Mapping[str, Any]
+    ) -> str | None:
         """Ask the arbiter; return the handoff's id when the contact moves, None when this bot must answer.
 
         Raises:
@@ -202,8 +204,9 @@ class BotService(pb_grpc.BotServiceServicer):
             key,
             move,
             request_id=request_id(key, move.target),
-            facts=[fact for fact in situation.learned if fact.private_to is None],
+            facts=situation.learned,
             open_question=unanswered[:_OPEN_QUESTION_CHARS],
+            turn_record=turn_record,
         )
         left = remaining_seconds()
         seconds = ARBITER_SECONDS if left is None else min(ARBITER_SECONDS, left / 2)

@@ -134,6 +134,8 @@ def converse(
         ending = agent_reads(situation)
     else:
         ending = question or _question(slots, name, situation) if name else ("" if situation.closed else closing)
+    if answers:
+        ending = ending.replace(agent_reads(situation), "").strip()
     heads = [disclosure(situation)] if situation.first_reply else []
     acknowledged = noted(slots, situation.learned if not situation.opening else _all_known(slots, situation))
     reply = _fit(heads, [opening, acknowledged], [*answers, ending])

@@ -1,8 +1,8 @@
 """Requests of BotService as values, with their limits; values as responses."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from porchlight.bot.v1 import bot_service_pb2 as pb
 from porchlight.cache.v1 import cache_service_pb2 as cache_pb
@@ -71,10 +71,16 @@ def finished(opened: OpenedTurn, *, replayed: bool) -> pb.HandleTurnResponse:
 
 
 def handoff_request(
-    bot: str, key: TurnKey, move: Move, *, request_id: str, facts: Sequence[Fact], open_question: str
+    bot: str,
+    key: TurnKey,
+    move: Move,
+    *,
+    request_id: str,
+    facts: Sequence[Fact],
+    open_question: str,
+    turn_record: Mapping[str, Any],
 ) -> handoff_pb.RequestHandoffRequest:
-    """Ask for a handoff. What is private to a bot has no field on this wire, so it must not be among `facts`."""
-    assert not any(fact.private_to for fact in facts)
+    """Ask for a handoff. Of `turn_record` go along the parts that the contract has."""
     return handoff_pb.RequestHandoffRequest(
         request_id=request_id,
         proposal=handoff_pb.HandoffProposal(
@@ -89,6 +95,9 @@ def handoff_request(
             facts=[fact_to_proto(fact) for fact in facts],
             open_question=open_question,
             override_message_id=move.override_message_id,
+            turn_record=pb.TurnRecord(
+                **{field.name: turn_record[field.name] for field in pb.TurnRecord.DESCRIPTOR.fields}
+            ),
         ),
     )
 

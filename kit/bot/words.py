@@ -45,7 +45,7 @@ _FILLER: Final = re.compile(
 )
 _NO_ANSWER: Final = re.compile(
     r"\?|^\W*$|^(?:no|none|nope|nothing|later|anything|wherever|whatever|flexible|ok|okay|yes|yeah|yep|sure|thanks|thank you|hi|hello|hey|stop|help|why|what|who|when|how|not)\b"
-    r"|\b(?:don'?t|do not|not sure|idk|no idea|unsure|anywhere|you|your|buy|buying|sell|selling|want|need|looking|bot|human|person|agent|months?|weeks?|years?|know|think|lol|month|asap|price|budget|rent|thanks|just|why|whatever|later|because|call|sorry|actually|soon|up to|under|over|meant|correction|beds?|bedrooms?|baths?|brs?)\b|\$|\d{3}[-.) ]+\d{4}|\d\s?[km]\b|^\d+\s?(?:[x%+]\w*)?\b(?!\s+[a-z])"
+    r"|\b(?:don'?t|do not|not sure|idk|no idea|unsure|anywhere|you|your|buy|buying|sell|selling|want|need|looking|bot|human|person|agent|months?|weeks?|years?|know|think|lol|month|asap|price|budget|rent|thanks|just|why|whatever|later|because|call|sorry|actually|soon|up to|under|over|meant|correction|h+m+|huh|test|cheap|expensive|nice|big|bigger|small|safe|quiet|good|great|fine|bad|cool|cash|loan|approved|excellent|perfect|fair|really|very|beds?|bedrooms?|baths?|brs?)\b|\$|\d{3}[-.) ]+\d{4}|\d\s?[km]\b|^\d+\s?(?:[x%+]\w*)?\b(?!\s+[a-z])"
 )
 _ANSWER_WORDS: Final = 5
 LONGEST_PLACE: Final = 60
@@ -108,7 +108,7 @@ def _trimmed(text: str, start: int, end: int) -> Place:
 def _answer(text: str, folded: str) -> Place | None:
     head = re.split(r"[,.;!\n](?!\d)", folded[(start := _FILLER.match(folded).end()) :])[0]  # type: ignore[union-attr]
     head = re.sub(r"\s+(?:area|neighborhood|please|thanks|mostly|i think|i guess)$", "", head.rstrip())
-    if not re.search(r"[a-z]", head) or len(head.split()) > _ANSWER_WORDS or _NO_ANSWER.search(head):
+    if not re.search(r"[a-z]{3}", head) or len(head.split()) > _ANSWER_WORDS or _NO_ANSWER.search(head):
         return None
     return None if "?" in folded or head.split()[0] in _NO_PLACE else _trimmed(text, start, start + len(head))
 

@@ -883,5 +883,6 @@ insert into policy (body) values ('{
     "cycle_window_minutes": 30,
     "hourly_limit": 3,
     "daily_limit": 10,
-    "intent_bots": {"buy": "buyer", "sell": "seller", "both": "seller"}
+    "intent_bots": {"buy": "buyer", "sell": "seller", "both": "seller"},
+    "private_facts": {"motivation": "seller", "price_expectation_usd": "seller"}
 }');

@@ -141,6 +141,12 @@ class Recorder:
         read = self._day.read_begins()
         self._day.read_ends(read, await self._ledger.spent_today_microusd(), self._clock())
 
+    async def know_spent(self) -> None:
+        """Try to learn what was spent today, unless that is known roughly; without it nothing may be spent."""
+        if self._day.spent_microusd is None:
+            with contextlib.suppress(StoreUnavailable):
+                await self.read_spent()
+
     async def run(self, stop: asyncio.Event) -> None:
         """Write rows as they come, until `stop`."""
         while not stop.is_set():

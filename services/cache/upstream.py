@@ -119,6 +119,7 @@ class Upstream:
             raise ModelUnavailable("the model took too long", defect="TIMEOUT") from None
 
     async def _ask(self, model: Model, price: Price, call: Call, left: Callable[[], float]) -> Written:
+        await self._recorder.know_spent()
         self._retries.first_try()
         last: ModelFailed | None = None
         for attempt in itertools.count(1):

@@ -41,10 +41,19 @@ class GhlCrm:
         client: With the base URL; without a timeout of its own, see `open_client`.
         token: Bearer token, a Private Integration Token today.
         monotonic: Clock in seconds for the rate limit.
+        call_seconds: How long one attempt to send may take.
     """
 
-    def __init__(self, client: httpx2.AsyncClient, *, token: str, monotonic: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        client: httpx2.AsyncClient,
+        *,
+        token: str,
+        monotonic: Callable[[], float],
+        call_seconds: float = CALL_SECONDS,
+    ) -> None:
         self._client = client
+        self._call_seconds = call_seconds
         self._headers = {
             "Authorization": f"Bearer {token}",
             "Version": CONVERSATIONS_VERSION,
@@ -56,10 +65,10 @@ class GhlCrm:
     async def send(self, text: Text) -> SendResult:
         """See `Crm.send`. The interface has no idempotency key, so what is unclear stays unclear."""
         try:
-            async with asyncio.timeout(TOKEN_WAIT_SECONDS + CALL_SECONDS):
+            async with asyncio.timeout(TOKEN_WAIT_SECONDS + self._call_seconds):
                 if (wait := await self._wait_for_token(text.tenant_id)) > 0.0:
                     return SendResult(status=SendStatus.NOT_SENT, cause="CRM_RATE", wait_seconds=wait)
-                async with asyncio.timeout(CALL_SECONDS):
+                async with asyncio.timeout(self._call_seconds):
                     answer = await self._client.post("/conversations/messages", json=_body(text), headers=self._headers)
         except (httpx2.ConnectError, httpx2.ConnectTimeout, httpx2.PoolTimeout):
             return SendResult(status=SendStatus.NOT_SENT, cause="CRM_UNREACHABLE")

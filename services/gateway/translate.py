@@ -114,6 +114,7 @@ _UNUSED: Final = frozenset(
             )
         ),
         *(f"ObjectSchema{change}" for change in ("Create", "Update")),
+        *(f"Price{change}" for change in ("Create", "Update", "Delete")),
         *(f"Product{change}" for change in ("Create", "Update", "Delete")),
         *(f"Record{change}" for change in ("Create", "Update", "Delete")),
         *(f"Relation{change}" for change in ("Create", "Delete")),

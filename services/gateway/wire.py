@@ -154,7 +154,8 @@ def _handoff(body: Mapping[str, Any]) -> contact_pb.HandoffEvent:
         block_reason=body["block_reason"] or "",
         verdicts=[
             contact_pb.RuleVerdict(
-                **{name: str(verdict.get(name) or "") for name in ("rule", "outcome", "observed", "limit", "detail")}
+                rule=verdict["rule"].lower(),
+                **{name: str(verdict.get(name) or "") for name in ("outcome", "observed", "limit", "detail")},
             )
             for verdict in body["verdicts"] or ()
         ],

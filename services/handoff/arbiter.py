@@ -10,6 +10,7 @@ from porchlight.bot.v1 import bot_service_pb2 as bot_pb
 
 from kit import tickets
 from kit.clock import Clock
+from kit.crash import crash_point
 from kit.errors import (
     ContactNotFound,
     Contended,
@@ -105,6 +106,7 @@ class Arbiter:
             if recorded is Recorded.STALE:
                 raise _stale(asked)
             if recorded is Recorded.RECORDED:
+                crash_point("handoff.after_record")
                 self._announce(entry.handoff)
                 return entry.handoff, False
         raise Contended(
@@ -152,7 +154,9 @@ class Arbiter:
         digest: str,
     ) -> Entry:
         decision = decide(policy, seen, asked)
-        facts = tuple(replace(fact, private_to=policy.private_facts.get(fact.name)) for fact in asked.facts)
+        facts = tuple(
+            replace(fact, private_to=policy.private_facts.get(fact.name, fact.private_to)) for fact in asked.facts
+        )
         told = replace(
             asked,
             facts=tuple(fact for fact in facts if fact.private_to in (None, asked.target_bot)),
@@ -182,6 +186,7 @@ class Arbiter:
             ),
             expected_version=seen.version,
             turn_no=asked.turn_no,
+            turn_record=asked.turn_record,
             facts=facts,
             capsule=wire.capsule(told, known=seen.facts, now=seen.now, waiting=seen.waiting_message_ids)
             if decision.approved

@@ -1,7 +1,7 @@
 """The arbiter's store: what it must be able to do, whoever implements it."""
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol, TypeAlias
@@ -53,6 +53,7 @@ class Entry:
     expected_version: int
     turn_no: int
     facts: Sequence[Fact]
+    turn_record: Mapping[str, str | int]
     capsule: bytes = field(repr=False)
     offer_seconds: float
 

@@ -60,14 +60,20 @@ class _Row:
 class MemoryLedger:
     """A Ledger without a store. No method awaits anything, so each is atomic.
 
-    `put_contact`, `put_message`, `claim_turn` and `opt_out` do what the gateway does in Postgres.
+    The methods before `read` do what the gateway and people do in Postgres.
     """
 
     def __init__(self, clock: Clock, *, policy_body: Mapping[str, object]) -> None:
         self._clock = clock
         self._policy_body = policy_body
+        self._policy_version = 1
         self._contacts: dict[Key, _Contact] = {}
         self._rows: dict[str, _Row] = {}
+
+    def put_policy(self, body: Mapping[str, object]) -> None:
+        """Store a new version of the policy."""
+        self._policy_body = body
+        self._policy_version += 1
 
     def put_contact(self, tenant_id: str, contact_id: str, *, owner: str) -> None:
         """Make a contact known."""
@@ -109,14 +115,15 @@ class MemoryLedger:
             snapshot=self._snapshot(tenant_id, contact_id, contact, target_bot, override_message_id)
             if contact
             else None,
-            policy_version=1,
+            policy_version=self._policy_version,
             policy_body=self._policy_body,
         )
 
     async def record(self, entry: Entry) -> Recorded:
         handoff = entry.handoff
         contact = self._contacts[(handoff.tenant_id, handoff.contact_id)]
-        if contact.version != entry.expected_version or self._earlier(handoff.tenant_id, handoff.request_id):
+        seen = (entry.expected_version, handoff.policy_version)
+        if seen != (contact.version, self._policy_version) or self._earlier(handoff.tenant_id, handoff.request_id):
             return Recorded.RETRY
         if entry.turn_no and not (contact.turn_open and contact.turn_no == entry.turn_no):
             return Recorded.STALE

@@ -1,14 +1,10 @@
 """The ledger in Postgres: one SQL function, one round trip, one commit per method."""
 
 import base64
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
-import asyncpg
-
-from kit.errors import Contended
 from kit.lane import Fact
 from kit.pg.pool import Pool
 from services.handoff.ledger import (
@@ -63,8 +59,7 @@ class PostgresLedger:
         )
 
     async def record(self, entry: Entry) -> Recorded:
-        async with _contended(entry.handoff.contact_id):
-            result = await self._pool.fetchval("select record_handoff($1, $2)", _entry(entry), entry.capsule)
+        result = await self._pool.fetchval("select record_handoff($1, $2)", _entry(entry), entry.capsule)
         return Recorded(result)
 
     async def claim_offers(self, *, limit: int, lease_seconds: float) -> list[Offer]:
@@ -85,15 +80,13 @@ class PostgresLedger:
         return list(await self._pool.fetchval("select expire_offers($1)", limit))
 
     async def redeem(self, handoff_id: str, *, epoch: int) -> Settled:
-        async with _contended(handoff_id):
-            return _settled(
-                await self._pool.fetchval("select redeem_ticket($1, $2)", handoff_id, epoch),
-                State.ACCEPTED,
-            )
+        return _settled(
+            await self._pool.fetchval("select redeem_ticket($1, $2)", handoff_id, epoch),
+            State.ACCEPTED,
+        )
 
     async def decline(self, handoff_id: str, *, reason: str) -> Settled:
-        async with _contended(handoff_id):
-            result = await self._pool.fetchval("select compensate($1, 'DECLINED', $2)", handoff_id, reason)
+        result = await self._pool.fetchval("select compensate($1, 'DECLINED', $2)", handoff_id, reason)
         return _settled(result, State.DECLINED)
 
     async def get(self, handoff_id: str) -> Handoff | None:
@@ -121,19 +114,6 @@ class PostgresLedger:
             epoch=row["epoch"],
             pending_handoff_id=row["pending_handoff_id"],
         )
-
-
-@asynccontextmanager
-async def _contended(name: str) -> AsyncIterator[None]:
-    """Say of a lock that could not be had within its time what it means for the caller."""
-    try:
-        yield
-    except (
-        asyncpg.LockNotAvailableError,
-        asyncpg.DeadlockDetectedError,
-        asyncpg.SerializationError,
-    ) as error:
-        raise Contended(f"too many are changing {name} at once", contact_id=name) from error
 
 
 def _settled(result: str, wanted: State) -> Settled:
@@ -238,12 +218,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
             }
             for fact in entry.facts
         ],
-        "record": {
-            "move": "hand_off",
-            "handoff_id": handoff.handoff_id,
-            "target_bot": handoff.target_bot,
-            "confidence": handoff.confidence,
-        },
+        "record": dict(entry.turn_record),
         "handoff": {
             "handoff_id": handoff.handoff_id,
             "request_id": handoff.request_id,

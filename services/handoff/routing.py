@@ -18,6 +18,7 @@ from porchlight.bot.v1 import bot_service_pb2_grpc as bot_grpc
 
 from kit import tickets
 from kit.clock import Clock
+from kit.crash import crash_point
 from kit.errors import PorchlightError
 from kit.log import describe, get_logger
 from kit.rpc.client import call
@@ -163,6 +164,7 @@ class Router:
             _log("handoff.failed", handoff, reason=error.reason, attempt=offer.attempt)
             await self._ledger.postpone_offer(handoff.handoff_id, seconds=AGAIN_SECONDS)
             return
+        crash_point("handoff.after_offer")
         if response.answer == bot_pb.OFFER_ANSWER_ACCEPT:
             settled = await self._ledger.redeem(handoff.handoff_id, epoch=handoff.epoch)
             _log_settled("handoff.accepted", handoff, settled)

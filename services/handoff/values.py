@@ -3,6 +3,7 @@
 import enum
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 
@@ -82,6 +83,7 @@ class Proposal:
     facts: tuple[Fact, ...] = ()
     open_question: str = ""
     override_message_id: str = ""
+    turn_record: Mapping[str, str | int] = field(default_factory=dict)
 
     def digest(self) -> str:
         """Return the SHA-256 of what is asked for, whoever asks, in hexadecimal.
@@ -89,7 +91,8 @@ class Proposal:
         Over our own values, not over protobuf bytes, which have no canonical form.
         """
         content = asdict(self)
-        del content["caller"]
+        # Who asks, and what it cost to come to ask, may differ between tries of one request.
+        del content["caller"], content["turn_record"]
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 

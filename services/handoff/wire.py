@@ -52,8 +52,18 @@ def proposal(message: pb.HandoffProposal, *, caller: str) -> Proposal:
         ),
         open_question=checks.text("proposal.open_question", message.open_question, longest=500),
         override_message_id=checks.identifier("proposal.override_message_id", override) if override else "",
+        turn_record=_turn_record(message.turn_record) if message.HasField("turn_record") else {},
         caller=caller,
     )
+
+
+def _turn_record(record: bot_pb.TurnRecord) -> dict[str, str | int]:
+    words = ("move", "extractor", "cache_tier", "fallback_cause")
+    read: dict[str, str | int] = {
+        name: checks.text(f"proposal.turn_record.{name}", getattr(record, name), longest=64) for name in words
+    }
+    cost = checks.integer("proposal.turn_record.cost_microusd", record.cost_microusd, low=0, high=_MOST_INT64)
+    return read | {"cost_microusd": cost}
 
 
 def capsule(asked: Proposal, *, known: tuple[Fact, ...], now: datetime, waiting: tuple[str, ...]) -> bytes:

@@ -39,6 +39,7 @@ class World(Protocol):
     async def put_message(self, text: str) -> str: ...
     async def claim_turn(self) -> int: ...
     async def opt_out(self) -> None: ...
+    async def put_policy(self) -> None: ...
     async def pass_time(self, span: timedelta) -> None: ...
 
 
@@ -65,6 +66,9 @@ class MemoryWorld:
     async def opt_out(self) -> None:
         self._ledger.opt_out(TENANT, CONTACT)
 
+    async def put_policy(self) -> None:
+        self._ledger.put_policy(POLICY_BODY)
+
     async def pass_time(self, span: timedelta) -> None:
         self._now += span
 
@@ -72,11 +76,11 @@ class MemoryWorld:
 class PostgresWorld:
     def __init__(self, ledger: Ledger, admin: Any) -> None:
         self.ledger = ledger
-        self._admin = admin
+        self.admin = admin
         self._shift = timedelta(0)
 
     async def put_contact(self, contact_id: str = CONTACT) -> None:
-        await self._admin.execute(
+        await self.admin.execute(
             "insert into contact (tenant_id, contact_id, owner) values ($1, $2, 'lead')", TENANT, contact_id
         )
 
@@ -96,19 +100,22 @@ class PostgresWorld:
             "channel": "SMS",
             "first_owner": "lead",
         }
-        answer = await self._admin.fetchval(
+        answer = await self.admin.fetchval(
             "select accept_inbound($1::text::jsonb)", orjson.dumps({**common, **event}).decode()
         )
         result: dict[str, Any] = orjson.loads(answer)
         return result
 
     async def claim_turn(self) -> int:
-        claimed = await self._admin.fetchval("select claim_turn(1, interval '25 seconds', 20, 3)")
+        claimed = await self.admin.fetchval("select claim_turn(1, interval '25 seconds', 20, 3)")
         return int(orjson.loads(claimed)["turn_no"])
+
+    async def put_policy(self) -> None:
+        await self.admin.execute("insert into policy (body) select body from policy")
 
     async def pass_time(self, span: timedelta) -> None:
         self._shift += span
-        await self._admin.execute(
+        await self.admin.execute(
             "insert into clock_shift (shift) values ($1) on conflict (only_row) do update set shift = excluded.shift",
             self._shift,
         )
@@ -178,6 +185,7 @@ def an_entry(seen: Snapshot, *, facts: tuple[Fact, ...] = (), turn_no: int = 0, 
         handoff=Handoff(**{**given, **other}),
         expected_version=seen.version,
         turn_no=turn_no,
+        turn_record={"move": "hand_off", "cost_microusd": 7},
         facts=facts,
         capsule=bytes(range(256)),
         offer_seconds=10,
@@ -249,6 +257,30 @@ async def test_decision_on_an_older_contact_is_sent_back(world: World) -> None:
     assert await world.ledger.record(entry) is Recorded.RETRY
     assert (await look(world)).opted_out
     assert await world.ledger.get(entry.handoff.handoff_id) is None
+
+
+async def test_decision_under_an_older_policy_is_sent_back(world: World) -> None:
+    entry = an_entry(await look(world))
+    await world.put_policy()
+    assert await world.ledger.record(entry) is Recorded.RETRY
+
+
+async def test_decision_waits_for_whoever_is_changing_the_contact_and_is_then_sent_back(
+    postgres_world: PostgresWorld,
+) -> None:
+    """The lock stands in a statement of its own; without it the version is read too early."""
+    admin, entry = postgres_world.admin, an_entry(await look(postgres_world))
+    async with admin.transaction():
+        await admin.execute("update contact set version = version + 1")
+        recording = asyncio.create_task(postgres_world.ledger.record(entry))
+        blocked = (
+            "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+        )
+        while not await admin.fetchval(blocked):
+            # The statistics of a transaction are read once, unless they are thrown away.
+            await admin.execute("select pg_stat_clear_snapshot()")
+        assert not recording.done()
+    assert await recording is Recorded.RETRY
 
 
 async def test_second_of_two_decisions_on_the_same_contact_is_sent_back(world: World) -> None:

@@ -1,5 +1,7 @@
 """Stories of whole conversations, through real processes, real gRPC, Postgres, Valkey and the SDK."""
 
+from pathlib import Path
+
 import pytest
 from porchlight.contact.v1 import contact_service_pb2 as pb
 from tests.support.system import TENANT, System, until
@@ -18,6 +20,11 @@ async def replies(system: System, contact_id: str, count: int) -> list[str]:
 def events(timeline: pb.GetTimelineResponse, kind: str) -> list:  # type: ignore[type-arg]
     """Events of a kind, oldest first."""
     return [getattr(entry, kind) for entry in reversed(timeline.entries) if entry.WhichOneof("event") == kind]
+
+
+def texts_of(timeline: pb.GetTimelineResponse) -> list:  # type: ignore[type-arg]
+    """What the person wrote, oldest first."""
+    return [each for each in events(timeline, "inbound") if each.kind == "MESSAGE_IN"]
 
 
 async def test_first_text_is_answered_with_who_is_speaking_and_how_to_stop(system: System) -> None:
@@ -46,7 +53,7 @@ async def test_lead_who_wants_to_sell_reaches_the_seller_bot_and_a_correction_go
     back = events(timeline, "handoff")[-1]
     assert (timeline.owner, back.source_bot, back.target_bot) == ("lead", "seller", "lead")
     assert {verdict.rule: verdict.outcome for verdict in back.verdicts}["cycle"] == "OVERRIDDEN"
-    assert back.override_message_id == events(timeline, "inbound")[-1].message_id
+    assert back.override_message_id == texts_of(timeline)[-1].message_id
     assert {fact.name: fact.text_value for fact in timeline.facts}["intent"] == "buy"
     assert "buy or sell" not in answer.lower()
 
@@ -56,7 +63,7 @@ async def test_every_message_says_what_became_of_it_and_what_it_cost(system: Sys
     await system.text(contact, "Looking to purchase property in Ballard")
     await replies(system, contact, 1)
     timeline = await system.timeline(contact)
-    assert [each.outcome for each in events(timeline, "inbound") if each.kind == "MESSAGE_IN"] == ["REPLIED"]
+    assert [each.outcome for each in texts_of(timeline)] == ["REPLIED"]
     turns = events(timeline, "turn")
     assert [turn.state for turn in turns] == ["HANDED_OFF", "REPLIED"]
     assert {turn.cache_tier for turn in turns} == {"UPSTREAM"}
@@ -87,8 +94,7 @@ async def test_stop_is_confirmed_once_and_then_nothing_goes_out_until_start(syst
     await system.text(contact, "I want to buy a house")
 
     async def suppressed() -> bool:
-        inbound = events(await system.timeline(contact), "inbound")
-        return [each.outcome for each in inbound if each.kind == "MESSAGE_IN"] == ["SUPPRESSED"] * 3
+        return [each.outcome for each in texts_of(await system.timeline(contact))] == ["SUPPRESSED"] * 3
 
     await until("all three are suppressed", suppressed)
     assert len(await system.replies(contact)) == 1
@@ -112,7 +118,7 @@ async def test_bots_fall_silent_when_a_human_of_the_brokerage_writes(system: Sys
     await system.text(contact, "great, I want to sell")
 
     async def left_to_the_human() -> bool:
-        return events(await system.timeline(contact), "inbound")[-1].outcome == "ESCALATED_HUMAN"
+        return texts_of(await system.timeline(contact))[-1].outcome == "ESCALATED_HUMAN"
 
     await until("the message is left to the human", left_to_the_human)
     assert len(await system.replies(contact)) == 1
@@ -137,7 +143,7 @@ async def test_conversation_goes_on_by_rules_when_claude_is_overloaded(system: S
 
 async def claude_port(system: System) -> str:
     """Find where the Claude stand-in listens: the launcher tells only the cache service."""
-    environ = open(f"/proc/{system.pid('claude')}/environ", encoding="utf-8").read().split("\0")  # noqa: ASYNC230, SIM115
+    environ = Path(f"/proc/{system.pid('claude')}/environ").read_text(encoding="utf-8").split("\0")
     values = dict(pair.split("=", 1) for pair in environ if "=" in pair)
     return (values.get("PORCHLIGHT_CLAUDE_LISTEN") or values["PORCHLIGHT_LISTEN"]).rsplit(":", 1)[1]
 

@@ -9,17 +9,21 @@ from pathlib import Path
 from typing import Any
 
 import grpc
+import orjson
 import pytest
 from porchlight.bot.v1 import bot_service_pb2 as bot_pb
 from porchlight.handoff.v1 import handoff_service_pb2 as pb
 
 from kit import errors, tickets
 from kit.clock import utc_now
+from services.buyer import bot as buyer
 from services.handoff import wire
 from services.handoff.arbiter import Arbiter
 from services.handoff.ledger import Entry, Reading, Recorded
 from services.handoff.ledger_memory import MemoryLedger
 from services.handoff.values import State
+from services.lead import bot as lead
+from services.seller import bot as seller
 from tests.support.arbiter import CONTACT, KEY, TENANT, Desk, ScriptedBot, running_bots, running_desk
 from tests.support.stores import Database
 
@@ -219,10 +223,15 @@ async def test_approval_ends_the_turn_and_the_waiting_message_is_the_targets_nex
     message_id = await desk.put_message("I want to buy a home in 98103")
     claim = await desk.claim_turn()
     assert claim is not None
-    response = await desk.request("lead>buyer", turn_no=claim["turn_no"], expected_epoch=claim["epoch"])
+    record = bot_pb.TurnRecord(move="hand_off", extractor="rules", cache_tier="NONE", cost_microusd=12)
+    response = await desk.request(
+        "lead>buyer", turn_no=claim["turn_no"], expected_epoch=claim["epoch"], turn_record=record
+    )
     await desk.settled(response)
-    state = await desk.admin.fetchrow("select state, handoff_id from turn where turn_no = $1", claim["turn_no"])
-    assert tuple(state) == ("HANDED_OFF", response.handoff.handoff_id)
+    turn = await desk.admin.fetchrow("select * from turn where turn_no = $1", claim["turn_no"])
+    assert (turn["state"], turn["handoff_id"]) == ("HANDED_OFF", response.handoff.handoff_id)
+    stored = orjson.loads(turn["record"])
+    assert (stored["move"], stored["extractor"], stored["cost_microusd"]) == ("hand_off", "rules", 12)
     next_claim = await desk.claim_turn()
     assert next_claim is not None
     assert (next_claim["bot"], next_claim["epoch"]) == ("buyer", 2)
@@ -289,17 +298,20 @@ async def test_newer_fact_replaces_the_older_in_what_the_target_learns(desk: Des
 
 
 async def test_what_a_seller_confides_never_reaches_the_buyer_bot(desk: Desk) -> None:
-    await desk.admin.execute(
-        """insert into policy (body)
-           select body || '{"private_facts": {"price_floor_usd": "seller"}}' from policy order by version desc limit 1"""
-    )
-    floor = bot_pb.Fact(name="price_floor_usd", integer_value=500_000, extractor="rules")
+    floor = bot_pb.Fact(name="price_expectation_usd", integer_value=500_000, extractor="rules")
     await desk.settled(await desk.request("lead>seller", facts=[floor]))
     await desk.settled(await desk.request("seller>buyer", facts=[floor]))
     sellers = bot_pb.Capsule.FromString((await desk.offered("seller")).capsule)
     buyers = bot_pb.Capsule.FromString((await desk.offered("buyer")).capsule)
-    assert [fact.name for fact in sellers.facts] == ["price_floor_usd"]
+    assert [fact.name for fact in sellers.facts] == ["price_expectation_usd"]
     assert list(buyers.facts) == []
+
+
+async def test_policy_knows_every_fact_that_a_bot_keeps_to_itself(desk: Desk) -> None:
+    """The wire does not say what is private, so policy and bots must agree."""
+    body = orjson.loads(await desk.admin.fetchval("select body from policy order by version desc limit 1"))
+    kept = {slot.name: slot.private_to for bot in (lead, buyer, seller) for slot in bot.BOT.slots if slot.private_to}
+    assert body["private_facts"] == kept
 
 
 async def test_declined_contact_goes_back_and_the_target_is_not_asked_for_that_message_again(desk: Desk) -> None:

@@ -10,13 +10,19 @@ import sys
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import grpc
 import httpx2
 import pytest
 from cryptography.hazmat.primitives import serialization
 from fastapi import FastAPI, Request, Response
+from porchlight.contact.v1 import contact_service_pb2 as contact_pb
+from porchlight.contact.v1 import contact_service_pb2_grpc as contact_grpc
 
+from kit.errors import ContactNotFound
+from kit.rpc import status as rpc
 from sandbox.crm import make_app
 from sandbox.crm_settings import CrmSettings
+from sandbox.crm_timeline import GatewayTimelines
 from sandbox.serving import bind, server
 
 TOKEN = "pit-test"
@@ -533,6 +539,41 @@ async def test_a_gateway_that_is_away_is_said_plainly(crm):
     contact_id = await a_contact(crm)
     shown = (await crm.get(f"/phone/contacts/{contact_id}/timeline")).json()
     assert shown == {"available": False, "cause": "SERVICE_UNAVAILABLE"}
+
+
+async def test_the_panel_shows_what_the_gateway_tells(state_dir):
+    class Contacts(contact_grpc.ContactServiceServicer):
+        async def GetTimeline(self, request, context):
+            assert dict(context.invocation_metadata())["authorization"] == "Bearer console-token"
+            if request.contact_id == "nobody":
+                await context.abort_with_status(rpc.to_status(ContactNotFound("nobody", contact_id="nobody")))
+            turn = contact_pb.TurnEvent(bot="lead", cost_microusd=86, cache_tier="L1")
+            return contact_pb.GetTimelineResponse(
+                owner="seller", epoch=2, entries=[contact_pb.TimelineEntry(turn=turn)]
+            )
+
+    (state_dir / "console").write_text("console-token")
+    serves = grpc.aio.server()
+    contact_grpc.add_ContactServiceServicer_to_server(Contacts(), serves)
+    port = serves.add_insecure_port("127.0.0.1:0")
+    timelines = GatewayTimelines(f"127.0.0.1:{port}", state_dir / "console")
+    await serves.start()
+    try:
+        shown = await timelines.get("loc_sandbox", "c_1")
+        unknown = await timelines.get("loc_sandbox", "nobody")
+    finally:
+        await serves.stop(0)
+    away = await timelines.get("loc_sandbox", "c_1")
+    await timelines.close()
+    assert (shown["available"], shown["timeline"]["owner"], shown["timeline"]["epoch"]) == (True, "seller", "2")
+    assert shown["timeline"]["entries"][0]["turn"]["cost_microusd"] == "86"
+    assert unknown == {"available": True, "timeline": None}
+    assert away == {"available": False, "cause": "SERVICE_UNAVAILABLE"}
+
+
+async def test_without_the_consoles_token_the_panel_says_so(state_dir):
+    shown = await GatewayTimelines("127.0.0.1:1", state_dir / "console").get("loc_sandbox", "c_1")
+    assert shown == {"available": False, "cause": "the console's token is missing"}
 
 
 async def test_an_open_page_is_told_of_texts_and_how_far_their_webhook_got(crm):

@@ -62,6 +62,10 @@ EXPECTED: dict[str, list[EventKind | str]] = {
     # A text that says direction inbound; a call; a voicemail; an e-mail without a user.
     "OutboundMessage": [OUT, OTHER, OTHER, OUT],
     "PlanChange": [UNUSED],
+    # Documented without an example.
+    "PriceCreate": [],
+    "PriceDelete": [],
+    "PriceUpdate": [],
     "ProductCreate": [NO_TYPE],
     "ProductDelete": [NO_TYPE],
     "ProductUpdate": [NO_TYPE],

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 import pytest
-from tests.support.bots import BOTS
 
 from kit.bot.spec import SlotKind, answer_schema
 from kit.prompt_file import parse
+from tests.support.bots import BOTS
 
 ROOT = Path(__file__).parents[2]
 

@@ -4,11 +4,11 @@ import json
 from typing import Any
 
 import pytest
-from tests.support.bots import BOTS, a_fact, a_message, facts_of, learned_facts
 
 from kit.bot import reading
 from kit.bot.spec import Reading
 from kit.lane import Fact
+from tests.support.bots import BOTS, a_fact, a_message, facts_of, learned_facts
 
 BUYER, LEAD = BOTS["buyer"], BOTS["lead"]
 

@@ -5,10 +5,10 @@ import string
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.support.bots import BOTS, BROKERAGE, Conversation, a_fact, a_message, a_situation, decided, facts_of
 
 from kit.bot import talk
 from kit.bot.spec import MoveKind, Situation, SlotKind, SlotSpec
+from tests.support.bots import BOTS, BROKERAGE, Conversation, a_fact, a_message, a_situation, decided, facts_of
 
 names = st.sampled_from(sorted(BOTS))
 TEXTS = (

@@ -65,14 +65,22 @@ def test_confidence_falls_from_a_clear_wish_to_a_hedge():
     assert sure == [0.95, 0.92, 0.88, 0.82, 0.78, 0.69]
 
 
-@pytest.mark.parametrize("said", ["might maybe sell someday", "not sure if I want to sell", "perhaps we'd sell one day"])
+@pytest.mark.parametrize(
+    "said", ["might maybe sell someday", "not sure if I want to sell", "perhaps we'd sell one day"]
+)
 def test_hedged_wish_stays_below_the_threshold_of_the_routes(said):
     assert wishes(said)[0].confidence == 0.69
 
 
 @pytest.mark.parametrize(
     "said",
-    ["sorry, I meant I want to buy", "no, I want to buy", "I meant buy", "oops, buy", "I changed my mind, I want to buy"],
+    [
+        "sorry, I meant I want to buy",
+        "no, I want to buy",
+        "I meant buy",
+        "oops, buy",
+        "I changed my mind, I want to buy",
+    ],
 )
 def test_correction_is_told_from_a_wish(said):
     assert wishes(said)[-1].corrects

@@ -67,14 +67,21 @@ def test_question_whether_this_is_a_bot_is_heard(said):
 
 @pytest.mark.parametrize(
     "said",
-    ["is this a real listing?", "are you the agent?", "are you a real estate agent?", "is it a good time to sell", "hi"],
+    [
+        "is this a real listing?",
+        "are you the agent?",
+        "are you a real estate agent?",
+        "is it a good time to sell",
+        "hi",
+    ],
 )
 def test_other_questions_are_not_taken_for_it(said):
     assert not words.asks_if_bot(said)
 
 
 @pytest.mark.parametrize(
-    "said", ["can I talk to a person", "I want to speak with an agent", "get me a human", "call me", "real person please"]
+    "said",
+    ["can I talk to a person", "I want to speak with an agent", "get me a human", "call me", "real person please"],
 )
 def test_wish_for_a_person_is_heard(said):
     assert words.asks_for_human(said)
@@ -90,7 +97,9 @@ def test_wish_to_be_left_alone_is_heard(said):
     assert words.wants_no_texts(said)
 
 
-@pytest.mark.parametrize("said", ["no more than 500k", "near the bus stop", "can't stop thinking about it", "I won't stop"])
+@pytest.mark.parametrize(
+    "said", ["no more than 500k", "near the bus stop", "can't stop thinking about it", "I won't stop"]
+)
 def test_stop_inside_other_words_is_no_such_wish(said):
     assert not words.wants_no_texts(said)
 

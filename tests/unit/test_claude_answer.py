@@ -142,6 +142,42 @@ def test_a_short_reply_is_read_by_the_question_it_answers(words, question, name,
     assert read(words, name, schema, question=question) == value
 
 
+TWO_PLACES = an_object(
+    area=or_null("string", description="Where the person wants to buy."),
+    address_area=or_null("string", description="Where the home is that the person wants to sell."),
+)
+
+
+@pytest.mark.parametrize(
+    ("words", "known", "buys_in", "sells_in"),
+    [
+        ("sell our condo in Tacoma and buy near Ballard", "", "Ballard", "Tacoma"),
+        ("My house is in Tacoma. I want to buy something in Ballard", "", "Ballard", "Tacoma"),
+        ("it is in Ballard", "intent: sell", None, "Ballard"),
+        ("somewhere in Ballard", "intent: buy", "Ballard", None),
+        ("hello", "intent: buy", None, None),
+    ],
+)
+def test_a_place_belongs_to_the_home_that_is_spoken_of(words, known, buys_in, sells_in):
+    value, _ = fill(TWO_PLACES, Prompt(words=words, around="", known=known))
+    assert (value["area"], value["address_area"]) == (buys_in, sells_in)
+
+
+def test_a_choice_that_is_denied_is_the_choice_that_says_no():
+    financing = {"type": "string", "enum": ["cash", "pre_approved", "not_yet"]}
+    assert read("not pre-approved", "financing", financing) == "not_yet"
+
+
+def test_a_hedged_wish_is_less_than_sure():
+    wish = an_object(value=INTENT, confidence={"type": "number"})
+    sure, hedged = (fill(wish, a_prompt(text))[0]["confidence"] for text in ("I want to sell", "maybe I would sell"))
+    assert hedged < 0.7 <= sure
+
+
+def test_rent_and_down_payment_are_no_prices():
+    assert read("my rent is $2,000 a month, 20k down", "price_max_usd", or_null("integer")) is None
+
+
 def test_words_are_the_exact_substring_that_the_value_came_from():
     text = "Hi, I need to sell my house in Tacoma"
     value, _ = fill(an_object(intent=INTENT, words={"type": "string"}), a_prompt(text))

@@ -25,39 +25,41 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#porchlight/bot/v1/bot_service.proto\x12\x11porchlight.bot.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xec\x01\n\x04\x46\x61\x63t\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\ntext_value\x18\x02 \x01(\tH\x00\x12\x17\n\rinteger_value\x18\x03 \x01(\x03H\x00\x12\x17\n\rboolean_value\x18\x04 \x01(\x08H\x00\x12\r\n\x05words\x18\x05 \x01(\t\x12\x12\n\nmessage_id\x18\x06 \x01(\t\x12\x11\n\textractor\x18\x07 \x01(\t\x12\x12\n\nconfidence\x18\x08 \x01(\x01\x12.\n\nlearn_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0b\n\x03\x62ot\x18\n \x01(\tB\x07\n\x05value\"l\n\x07Message\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x03 \x01(\t\x12.\n\nwrite_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x88\x01\n\x11HandleTurnRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\ncontact_id\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x0f\n\x07turn_no\x18\x04 \x01(\x03\x12,\n\x08messages\x18\x05 \x03(\x0b\x32\x1a.porchlight.bot.v1.Message\"k\n\x12HandleTurnResponse\x12/\n\x07outcome\x18\x01 \x01(\x0e\x32\x1e.porchlight.bot.v1.TurnOutcome\x12\x10\n\x08replayed\x18\x02 \x01(\x08\x12\x12\n\nhandoff_id\x18\x03 \x01(\t\"<\n\x06Ticket\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x0e\n\x06key_id\x18\x03 \x01(\t\"\x92\x02\n\rTicketPayload\x12\x12\n\nhandoff_id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\x12\n\ncontact_id\x18\x03 \x01(\t\x12\x12\n\nsource_bot\x18\x04 \x01(\t\x12\x12\n\ntarget_bot\x18\x05 \x01(\t\x12\r\n\x05\x65poch\x18\x06 \x01(\x03\x12\x16\n\x0e\x63\x61psule_digest\x18\x07 \x01(\x0c\x12\x16\n\x0epolicy_version\x18\x08 \x01(\x03\x12.\n\nissue_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8e\x01\n\x07\x43\x61psule\x12\x16\n\x0eschema_version\x18\x01 \x01(\x05\x12&\n\x05\x66\x61\x63ts\x18\x02 \x03(\x0b\x32\x17.porchlight.bot.v1.Fact\x12\x0f\n\x07summary\x18\x03 \x01(\t\x12\x15\n\ropen_question\x18\x04 \x01(\t\x12\x1b\n\x13pending_message_ids\x18\x05 \x03(\t\"Q\n\x13OfferHandoffRequest\x12)\n\x06ticket\x18\x01 \x01(\x0b\x32\x19.porchlight.bot.v1.Ticket\x12\x0f\n\x07\x63\x61psule\x18\x02 \x01(\x0c\"V\n\x14OfferHandoffResponse\x12.\n\x06\x61nswer\x18\x01 \x01(\x0e\x32\x1e.porchlight.bot.v1.OfferAnswer\x12\x0e\n\x06reason\x18\x02 \x01(\t\"J\n\x12PreviewTurnRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12&\n\x05\x66\x61\x63ts\x18\x02 \x03(\x0b\x32\x17.porchlight.bot.v1.Fact\"\x82\x01\n\x13PreviewTurnResponse\x12&\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32\x17.porchlight.bot.v1.Fact\x12\x0c\n\x04move\x18\x02 \x01(\t\x12\r\n\x05reply\x18\x03 \x01(\t\x12\x12\n\ntarget_bot\x18\x04 \x01(\t\x12\x12\n\nconfidence\x18\x05 \x01(\x01*{\n\x0bTurnOutcome\x12\x1c\n\x18TURN_OUTCOME_UNSPECIFIED\x10\x00\x12\x18\n\x14TURN_OUTCOME_REPLIED\x10\x01\x12\x1b\n\x17TURN_OUTCOME_HANDED_OFF\x10\x02\x12\x17\n\x13TURN_OUTCOME_SILENT\x10\x03*v\n\x0bOfferAnswer\x12\x1c\n\x18OFFER_ANSWER_UNSPECIFIED\x10\x00\x12\x17\n\x13OFFER_ANSWER_ACCEPT\x10\x01\x12\x18\n\x14OFFER_ANSWER_DECLINE\x10\x02\x12\x16\n\x12OFFER_ANSWER_DEFER\x10\x03\x32\xa6\x02\n\nBotService\x12Y\n\nHandleTurn\x12$.porchlight.bot.v1.HandleTurnRequest\x1a%.porchlight.bot.v1.HandleTurnResponse\x12_\n\x0cOfferHandoff\x12&.porchlight.bot.v1.OfferHandoffRequest\x1a\'.porchlight.bot.v1.OfferHandoffResponse\x12\\\n\x0bPreviewTurn\x12%.porchlight.bot.v1.PreviewTurnRequest\x1a&.porchlight.bot.v1.PreviewTurnResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n#porchlight/bot/v1/bot_service.proto\x12\x11porchlight.bot.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x80\x02\n\x04\x46\x61\x63t\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x14\n\ntext_value\x18\x02 \x01(\tH\x00\x12\x17\n\rinteger_value\x18\x03 \x01(\x03H\x00\x12\x17\n\rboolean_value\x18\x04 \x01(\x08H\x00\x12\r\n\x05words\x18\x05 \x01(\t\x12\x12\n\nmessage_id\x18\x06 \x01(\t\x12\x11\n\textractor\x18\x07 \x01(\t\x12\x12\n\nconfidence\x18\x08 \x01(\x01\x12.\n\nlearn_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x0b\n\x03\x62ot\x18\n \x01(\t\x12\x12\n\nprivate_to\x18\x0b \x01(\tB\x07\n\x05value\"l\n\x07Message\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0f\n\x07\x63hannel\x18\x03 \x01(\t\x12.\n\nwrite_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"p\n\nTurnRecord\x12\x0c\n\x04move\x18\x01 \x01(\t\x12\x11\n\textractor\x18\x02 \x01(\t\x12\x12\n\ncache_tier\x18\x03 \x01(\t\x12\x15\n\rcost_microusd\x18\x04 \x01(\x03\x12\x16\n\x0e\x66\x61llback_cause\x18\x05 \x01(\t\"\x88\x01\n\x11HandleTurnRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\ncontact_id\x18\x02 \x01(\t\x12\r\n\x05\x65poch\x18\x03 \x01(\x03\x12\x0f\n\x07turn_no\x18\x04 \x01(\x03\x12,\n\x08messages\x18\x05 \x03(\x0b\x32\x1a.porchlight.bot.v1.Message\"k\n\x12HandleTurnResponse\x12/\n\x07outcome\x18\x01 \x01(\x0e\x32\x1e.porchlight.bot.v1.TurnOutcome\x12\x10\n\x08replayed\x18\x02 \x01(\x08\x12\x12\n\nhandoff_id\x18\x03 \x01(\t\"<\n\x06Ticket\x12\x0f\n\x07payload\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x0e\n\x06key_id\x18\x03 \x01(\t\"\x92\x02\n\rTicketPayload\x12\x12\n\nhandoff_id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\x12\n\ncontact_id\x18\x03 \x01(\t\x12\x12\n\nsource_bot\x18\x04 \x01(\t\x12\x12\n\ntarget_bot\x18\x05 \x01(\t\x12\r\n\x05\x65poch\x18\x06 \x01(\x03\x12\x16\n\x0e\x63\x61psule_digest\x18\x07 \x01(\x0c\x12\x16\n\x0epolicy_version\x18\x08 \x01(\x03\x12.\n\nissue_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0b\x65xpire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x8e\x01\n\x07\x43\x61psule\x12\x16\n\x0eschema_version\x18\x01 \x01(\x05\x12&\n\x05\x66\x61\x63ts\x18\x02 \x03(\x0b\x32\x17.porchlight.bot.v1.Fact\x12\x0f\n\x07summary\x18\x03 \x01(\t\x12\x15\n\ropen_question\x18\x04 \x01(\t\x12\x1b\n\x13pending_message_ids\x18\x05 \x03(\t\"Q\n\x13OfferHandoffRequest\x12)\n\x06ticket\x18\x01 \x01(\x0b\x32\x19.porchlight.bot.v1.Ticket\x12\x0f\n\x07\x63\x61psule\x18\x02 \x01(\x0c\"V\n\x14OfferHandoffResponse\x12.\n\x06\x61nswer\x18\x01 \x01(\x0e\x32\x1e.porchlight.bot.v1.OfferAnswer\x12\x0e\n\x06reason\x18\x02 \x01(\t\"J\n\x12PreviewTurnRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12&\n\x05\x66\x61\x63ts\x18\x02 \x03(\x0b\x32\x17.porchlight.bot.v1.Fact\"\x82\x01\n\x13PreviewTurnResponse\x12&\n\x05\x66\x61\x63ts\x18\x01 \x03(\x0b\x32\x17.porchlight.bot.v1.Fact\x12\x0c\n\x04move\x18\x02 \x01(\t\x12\r\n\x05reply\x18\x03 \x01(\t\x12\x12\n\ntarget_bot\x18\x04 \x01(\t\x12\x12\n\nconfidence\x18\x05 \x01(\x01*{\n\x0bTurnOutcome\x12\x1c\n\x18TURN_OUTCOME_UNSPECIFIED\x10\x00\x12\x18\n\x14TURN_OUTCOME_REPLIED\x10\x01\x12\x1b\n\x17TURN_OUTCOME_HANDED_OFF\x10\x02\x12\x17\n\x13TURN_OUTCOME_SILENT\x10\x03*v\n\x0bOfferAnswer\x12\x1c\n\x18OFFER_ANSWER_UNSPECIFIED\x10\x00\x12\x17\n\x13OFFER_ANSWER_ACCEPT\x10\x01\x12\x18\n\x14OFFER_ANSWER_DECLINE\x10\x02\x12\x16\n\x12OFFER_ANSWER_DEFER\x10\x03\x32\xa6\x02\n\nBotService\x12Y\n\nHandleTurn\x12$.porchlight.bot.v1.HandleTurnRequest\x1a%.porchlight.bot.v1.HandleTurnResponse\x12_\n\x0cOfferHandoff\x12&.porchlight.bot.v1.OfferHandoffRequest\x1a\'.porchlight.bot.v1.OfferHandoffResponse\x12\\\n\x0bPreviewTurn\x12%.porchlight.bot.v1.PreviewTurnRequest\x1a&.porchlight.bot.v1.PreviewTurnResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'porchlight.bot.v1.bot_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TURNOUTCOME']._serialized_start=1552
-  _globals['_TURNOUTCOME']._serialized_end=1675
-  _globals['_OFFERANSWER']._serialized_start=1677
-  _globals['_OFFERANSWER']._serialized_end=1795
+  _globals['_TURNOUTCOME']._serialized_start=1686
+  _globals['_TURNOUTCOME']._serialized_end=1809
+  _globals['_OFFERANSWER']._serialized_start=1811
+  _globals['_OFFERANSWER']._serialized_end=1929
   _globals['_FACT']._serialized_start=92
-  _globals['_FACT']._serialized_end=328
-  _globals['_MESSAGE']._serialized_start=330
-  _globals['_MESSAGE']._serialized_end=438
-  _globals['_HANDLETURNREQUEST']._serialized_start=441
-  _globals['_HANDLETURNREQUEST']._serialized_end=577
-  _globals['_HANDLETURNRESPONSE']._serialized_start=579
-  _globals['_HANDLETURNRESPONSE']._serialized_end=686
-  _globals['_TICKET']._serialized_start=688
-  _globals['_TICKET']._serialized_end=748
-  _globals['_TICKETPAYLOAD']._serialized_start=751
-  _globals['_TICKETPAYLOAD']._serialized_end=1025
-  _globals['_CAPSULE']._serialized_start=1028
-  _globals['_CAPSULE']._serialized_end=1170
-  _globals['_OFFERHANDOFFREQUEST']._serialized_start=1172
-  _globals['_OFFERHANDOFFREQUEST']._serialized_end=1253
-  _globals['_OFFERHANDOFFRESPONSE']._serialized_start=1255
-  _globals['_OFFERHANDOFFRESPONSE']._serialized_end=1341
-  _globals['_PREVIEWTURNREQUEST']._serialized_start=1343
-  _globals['_PREVIEWTURNREQUEST']._serialized_end=1417
-  _globals['_PREVIEWTURNRESPONSE']._serialized_start=1420
-  _globals['_PREVIEWTURNRESPONSE']._serialized_end=1550
-  _globals['_BOTSERVICE']._serialized_start=1798
-  _globals['_BOTSERVICE']._serialized_end=2092
+  _globals['_FACT']._serialized_end=348
+  _globals['_MESSAGE']._serialized_start=350
+  _globals['_MESSAGE']._serialized_end=458
+  _globals['_TURNRECORD']._serialized_start=460
+  _globals['_TURNRECORD']._serialized_end=572
+  _globals['_HANDLETURNREQUEST']._serialized_start=575
+  _globals['_HANDLETURNREQUEST']._serialized_end=711
+  _globals['_HANDLETURNRESPONSE']._serialized_start=713
+  _globals['_HANDLETURNRESPONSE']._serialized_end=820
+  _globals['_TICKET']._serialized_start=822
+  _globals['_TICKET']._serialized_end=882
+  _globals['_TICKETPAYLOAD']._serialized_start=885
+  _globals['_TICKETPAYLOAD']._serialized_end=1159
+  _globals['_CAPSULE']._serialized_start=1162
+  _globals['_CAPSULE']._serialized_end=1304
+  _globals['_OFFERHANDOFFREQUEST']._serialized_start=1306
+  _globals['_OFFERHANDOFFREQUEST']._serialized_end=1387
+  _globals['_OFFERHANDOFFRESPONSE']._serialized_start=1389
+  _globals['_OFFERHANDOFFRESPONSE']._serialized_end=1475
+  _globals['_PREVIEWTURNREQUEST']._serialized_start=1477
+  _globals['_PREVIEWTURNREQUEST']._serialized_end=1551
+  _globals['_PREVIEWTURNRESPONSE']._serialized_start=1554
+  _globals['_PREVIEWTURNRESPONSE']._serialized_end=1684
+  _globals['_BOTSERVICE']._serialized_start=1932
+  _globals['_BOTSERVICE']._serialized_end=2226
 # @@protoc_insertion_point(module_scope)

@@ -92,6 +92,7 @@ class Fact(_message.Message):
     CONFIDENCE_FIELD_NUMBER: _builtins.int
     LEARN_TIME_FIELD_NUMBER: _builtins.int
     BOT_FIELD_NUMBER: _builtins.int
+    PRIVATE_TO_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """What it is about, 1 to 64 characters: `intent`, `area`, `price_max_usd`."""
     text_value: _builtins.str
@@ -114,6 +115,8 @@ class Fact(_message.Message):
     """How sure the extractor is, in the closed range [0.0, 1.0]."""
     bot: _builtins.str
     """The bot that learned it. Set by the database."""
+    private_to: _builtins.str
+    """The only bot that may see it, up to 32 characters; empty when every bot may."""
     @_builtins.property
     def learn_time(self) -> _timestamp_pb2.Timestamp:
         """When it was learned. Set by the database."""
@@ -131,10 +134,11 @@ class Fact(_message.Message):
         confidence: _builtins.float = ...,
         learn_time: _timestamp_pb2.Timestamp | None = ...,
         bot: _builtins.str = ...,
+        private_to: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["boolean_value", b"boolean_value", "integer_value", b"integer_value", "learn_time", b"learn_time", "text_value", b"text_value", "value", b"value"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boolean_value", b"boolean_value", "bot", b"bot", "confidence", b"confidence", "extractor", b"extractor", "integer_value", b"integer_value", "learn_time", b"learn_time", "message_id", b"message_id", "name", b"name", "text_value", b"text_value", "value", b"value", "words", b"words"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boolean_value", b"boolean_value", "bot", b"bot", "confidence", b"confidence", "extractor", b"extractor", "integer_value", b"integer_value", "learn_time", b"learn_time", "message_id", b"message_id", "name", b"name", "private_to", b"private_to", "text_value", b"text_value", "value", b"value", "words", b"words"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType_value: _TypeAlias = _typing.Literal["text_value", "integer_value", "boolean_value"]  # noqa: Y015
     _WhichOneofArgType_value: _TypeAlias = _typing.Literal["value", b"value"]  # noqa: Y015
@@ -177,6 +181,48 @@ class Message(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Message: _TypeAlias = Message  # noqa: Y015
+
+@_typing.final
+class TurnRecord(_message.Message):
+    """How a turn was worked out, for whoever asks later."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MOVE_FIELD_NUMBER: _builtins.int
+    EXTRACTOR_FIELD_NUMBER: _builtins.int
+    CACHE_TIER_FIELD_NUMBER: _builtins.int
+    COST_MICROUSD_FIELD_NUMBER: _builtins.int
+    FALLBACK_CAUSE_FIELD_NUMBER: _builtins.int
+    move: _builtins.str
+    """What the bot decided: `ask`, `answer`, `hand_off`, `stay_silent`."""
+    extractor: _builtins.str
+    """Who read the messages: `rules`, or a prompt version. Up to 64 characters."""
+    cache_tier: _builtins.str
+    """The cache tier of the answer: `L1`, `L2`, `L3`, `UPSTREAM`, or `NONE` when
+    the rules worked alone.
+    """
+    cost_microusd: _builtins.int
+    """What the model cost, in millionths of a US dollar, 0 or more."""
+    fallback_cause: _builtins.str
+    """Why the rules had to do without the model, up to 64 characters; empty when
+    they did not.
+    """
+    def __init__(
+        self,
+        *,
+        move: _builtins.str = ...,
+        extractor: _builtins.str = ...,
+        cache_tier: _builtins.str = ...,
+        cost_microusd: _builtins.int = ...,
+        fallback_cause: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_tier", b"cache_tier", "cost_microusd", b"cost_microusd", "extractor", b"extractor", "fallback_cause", b"fallback_cause", "move", b"move"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TurnRecord: _TypeAlias = TurnRecord  # noqa: Y015
 
 @_typing.final
 class HandleTurnRequest(_message.Message):

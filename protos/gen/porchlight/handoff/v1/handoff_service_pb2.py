@@ -26,53 +26,53 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from porchlight.bot.v1 import bot_service_pb2 as porchlight_dot_bot_dot_v1_dot_bot__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+porchlight/handoff/v1/handoff_service.proto\x12\x15porchlight.handoff.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#porchlight/bot/v1/bot_service.proto\"\x9d\x01\n\x07Verdict\x12)\n\x04rule\x18\x01 \x01(\x0e\x32\x1b.porchlight.handoff.v1.Rule\x12\x36\n\x07outcome\x18\x02 \x01(\x0e\x32%.porchlight.handoff.v1.VerdictOutcome\x12\x10\n\x08observed\x18\x03 \x01(\t\x12\r\n\x05limit\x18\x04 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\"\xc5\x03\n\x07Handoff\x12\x12\n\nhandoff_id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\x12\n\ncontact_id\x18\x03 \x01(\t\x12\x12\n\nsource_bot\x18\x04 \x01(\t\x12\x12\n\ntarget_bot\x18\x05 \x01(\t\x12\x32\n\x05state\x18\x06 \x01(\x0e\x32#.porchlight.handoff.v1.HandoffState\x12\x30\n\x08verdicts\x18\x07 \x03(\x0b\x32\x1e.porchlight.handoff.v1.Verdict\x12\x14\n\x0c\x62lock_reason\x18\x08 \x01(\t\x12\x32\n\rblocking_rule\x18\t \x01(\x0e\x32\x1b.porchlight.handoff.v1.Rule\x12\x12\n\nconfidence\x18\n \x01(\x01\x12\x0f\n\x07summary\x18\x0b \x01(\t\x12\x16\n\x0epolicy_version\x18\x0c \x01(\x03\x12\r\n\x05\x65poch\x18\r \x01(\x03\x12/\n\x0b\x64\x65\x63ide_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x13override_message_id\x18\x0f \x01(\t\x12\r\n\x05\x61\x63tor\x18\x10 \x01(\t\"\x8a\x02\n\x0fHandoffProposal\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\ncontact_id\x18\x02 \x01(\t\x12\x12\n\nsource_bot\x18\x03 \x01(\t\x12\x12\n\ntarget_bot\x18\x04 \x01(\t\x12\x12\n\nconfidence\x18\x05 \x01(\x01\x12\x0f\n\x07summary\x18\x06 \x01(\t\x12\x16\n\x0e\x65xpected_epoch\x18\x07 \x01(\x03\x12\x0f\n\x07turn_no\x18\x08 \x01(\x03\x12&\n\x05\x66\x61\x63ts\x18\t \x03(\x0b\x32\x17.porchlight.bot.v1.Fact\x12\x15\n\ropen_question\x18\n \x01(\t\x12\x1b\n\x13override_message_id\x18\x0b \x01(\t\"R\n\x16\x45valuateHandoffRequest\x12\x38\n\x08proposal\x18\x01 \x01(\x0b\x32&.porchlight.handoff.v1.HandoffProposal\"\x8b\x01\n\x17\x45valuateHandoffResponse\x12\x10\n\x08\x61pproved\x18\x01 \x01(\x08\x12\x30\n\x08verdicts\x18\x02 \x03(\x0b\x32\x1e.porchlight.handoff.v1.Verdict\x12\x14\n\x0c\x62lock_reason\x18\x03 \x01(\t\x12\x16\n\x0epolicy_version\x18\x04 \x01(\x03\"e\n\x15RequestHandoffRequest\x12\x38\n\x08proposal\x18\x01 \x01(\x0b\x32&.porchlight.handoff.v1.HandoffProposal\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"m\n\x16RequestHandoffResponse\x12\x10\n\x08\x61pproved\x18\x01 \x01(\x08\x12/\n\x07handoff\x18\x02 \x01(\x0b\x32\x1e.porchlight.handoff.v1.Handoff\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"A\n\x14\x41\x63\x63\x65ptHandoffRequest\x12)\n\x06ticket\x18\x01 \x01(\x0b\x32\x19.porchlight.bot.v1.Ticket\"H\n\x15\x41\x63\x63\x65ptHandoffResponse\x12/\n\x07handoff\x18\x01 \x01(\x0b\x32\x1e.porchlight.handoff.v1.Handoff\"R\n\x15\x44\x65\x63lineHandoffRequest\x12)\n\x06ticket\x18\x01 \x01(\x0b\x32\x19.porchlight.bot.v1.Ticket\x12\x0e\n\x06reason\x18\x02 \x01(\t\"I\n\x16\x44\x65\x63lineHandoffResponse\x12/\n\x07handoff\x18\x01 \x01(\x0b\x32\x1e.porchlight.handoff.v1.Handoff\"8\n\x0fGetOwnerRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\ncontact_id\x18\x02 \x01(\t\"L\n\x10GetOwnerResponse\x12\r\n\x05owner\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x1a\n\x12pending_handoff_id\x18\x03 \x01(\t\"\'\n\x11GetHandoffRequest\x12\x12\n\nhandoff_id\x18\x01 \x01(\t\"E\n\x12GetHandoffResponse\x12/\n\x07handoff\x18\x01 \x01(\x0b\x32\x1e.porchlight.handoff.v1.Handoff\"c\n\x13ListHandoffsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\ncontact_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"a\n\x14ListHandoffsResponse\x12\x30\n\x08handoffs\x18\x01 \x03(\x0b\x32\x1e.porchlight.handoff.v1.Handoff\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xa9\x01\n\x04Rule\x12\x14\n\x10RULE_UNSPECIFIED\x10\x00\x12\x11\n\rRULE_IDENTITY\x10\x01\x12\x12\n\x0eRULE_OWNERSHIP\x10\x02\x12\x0e\n\nRULE_ROUTE\x10\x03\x12\x10\n\x0cRULE_CONSENT\x10\x04\x12\x0e\n\nRULE_CYCLE\x10\x05\x12\x0e\n\nRULE_QUOTA\x10\x06\x12\x11\n\rRULE_EVIDENCE\x10\x07\x12\x0f\n\x0bRULE_HEALTH\x10\x08*\x85\x01\n\x0eVerdictOutcome\x12\x1f\n\x1bVERDICT_OUTCOME_UNSPECIFIED\x10\x00\x12\x18\n\x14VERDICT_OUTCOME_PASS\x10\x01\x12\x18\n\x14VERDICT_OUTCOME_FAIL\x10\x02\x12\x1e\n\x1aVERDICT_OUTCOME_OVERRIDDEN\x10\x03*\xed\x01\n\x0cHandoffState\x12\x1d\n\x19HANDOFF_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14HANDOFF_STATE_DENIED\x10\x01\x12\x19\n\x15HANDOFF_STATE_PENDING\x10\x02\x12\x19\n\x15HANDOFF_STATE_OFFERED\x10\x03\x12\x1a\n\x16HANDOFF_STATE_ACCEPTED\x10\x04\x12\x1b\n\x17HANDOFF_STATE_COMPLETED\x10\x05\x12\x1a\n\x16HANDOFF_STATE_DECLINED\x10\x06\x12\x19\n\x15HANDOFF_STATE_EXPIRED\x10\x07\x32\xf5\x05\n\x0eHandoffService\x12p\n\x0f\x45valuateHandoff\x12-.porchlight.handoff.v1.EvaluateHandoffRequest\x1a..porchlight.handoff.v1.EvaluateHandoffResponse\x12m\n\x0eRequestHandoff\x12,.porchlight.handoff.v1.RequestHandoffRequest\x1a-.porchlight.handoff.v1.RequestHandoffResponse\x12j\n\rAcceptHandoff\x12+.porchlight.handoff.v1.AcceptHandoffRequest\x1a,.porchlight.handoff.v1.AcceptHandoffResponse\x12m\n\x0e\x44\x65\x63lineHandoff\x12,.porchlight.handoff.v1.DeclineHandoffRequest\x1a-.porchlight.handoff.v1.DeclineHandoffResponse\x12[\n\x08GetOwner\x12&.porchlight.handoff.v1.GetOwnerRequest\x1a\'.porchlight.handoff.v1.GetOwnerResponse\x12\x61\n\nGetHandoff\x12(.porchlight.handoff.v1.GetHandoffRequest\x1a).porchlight.handoff.v1.GetHandoffResponse\x12g\n\x0cListHandoffs\x12*.porchlight.handoff.v1.ListHandoffsRequest\x1a+.porchlight.handoff.v1.ListHandoffsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+porchlight/handoff/v1/handoff_service.proto\x12\x15porchlight.handoff.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#porchlight/bot/v1/bot_service.proto\"\x9d\x01\n\x07Verdict\x12)\n\x04rule\x18\x01 \x01(\x0e\x32\x1b.porchlight.handoff.v1.Rule\x12\x36\n\x07outcome\x18\x02 \x01(\x0e\x32%.porchlight.handoff.v1.VerdictOutcome\x12\x10\n\x08observed\x18\x03 \x01(\t\x12\r\n\x05limit\x18\x04 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\"\xc5\x03\n\x07Handoff\x12\x12\n\nhandoff_id\x18\x01 \x01(\t\x12\x11\n\ttenant_id\x18\x02 \x01(\t\x12\x12\n\ncontact_id\x18\x03 \x01(\t\x12\x12\n\nsource_bot\x18\x04 \x01(\t\x12\x12\n\ntarget_bot\x18\x05 \x01(\t\x12\x32\n\x05state\x18\x06 \x01(\x0e\x32#.porchlight.handoff.v1.HandoffState\x12\x30\n\x08verdicts\x18\x07 \x03(\x0b\x32\x1e.porchlight.handoff.v1.Verdict\x12\x14\n\x0c\x62lock_reason\x18\x08 \x01(\t\x12\x32\n\rblocking_rule\x18\t \x01(\x0e\x32\x1b.porchlight.handoff.v1.Rule\x12\x12\n\nconfidence\x18\n \x01(\x01\x12\x0f\n\x07summary\x18\x0b \x01(\t\x12\x16\n\x0epolicy_version\x18\x0c \x01(\x03\x12\r\n\x05\x65poch\x18\r \x01(\x03\x12/\n\x0b\x64\x65\x63ide_time\x18\x0e \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1b\n\x13override_message_id\x18\x0f \x01(\t\x12\r\n\x05\x61\x63tor\x18\x10 \x01(\t\"\xbe\x02\n\x0fHandoffProposal\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\ncontact_id\x18\x02 \x01(\t\x12\x12\n\nsource_bot\x18\x03 \x01(\t\x12\x12\n\ntarget_bot\x18\x04 \x01(\t\x12\x12\n\nconfidence\x18\x05 \x01(\x01\x12\x0f\n\x07summary\x18\x06 \x01(\t\x12\x16\n\x0e\x65xpected_epoch\x18\x07 \x01(\x03\x12\x0f\n\x07turn_no\x18\x08 \x01(\x03\x12&\n\x05\x66\x61\x63ts\x18\t \x03(\x0b\x32\x17.porchlight.bot.v1.Fact\x12\x15\n\ropen_question\x18\n \x01(\t\x12\x1b\n\x13override_message_id\x18\x0b \x01(\t\x12\x32\n\x0bturn_record\x18\x0c \x01(\x0b\x32\x1d.porchlight.bot.v1.TurnRecord\"R\n\x16\x45valuateHandoffRequest\x12\x38\n\x08proposal\x18\x01 \x01(\x0b\x32&.porchlight.handoff.v1.HandoffProposal\"\x8b\x01\n\x17\x45valuateHandoffResponse\x12\x10\n\x08\x61pproved\x18\x01 \x01(\x08\x12\x30\n\x08verdicts\x18\x02 \x03(\x0b\x32\x1e.porchlight.handoff.v1.Verdict\x12\x14\n\x0c\x62lock_reason\x18\x03 \x01(\t\x12\x16\n\x0epolicy_version\x18\x04 \x01(\x03\"e\n\x15RequestHandoffRequest\x12\x38\n\x08proposal\x18\x01 \x01(\x0b\x32&.porchlight.handoff.v1.HandoffProposal\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"m\n\x16RequestHandoffResponse\x12\x10\n\x08\x61pproved\x18\x01 \x01(\x08\x12/\n\x07handoff\x18\x02 \x01(\x0b\x32\x1e.porchlight.handoff.v1.Handoff\x12\x10\n\x08replayed\x18\x03 \x01(\x08\"A\n\x14\x41\x63\x63\x65ptHandoffRequest\x12)\n\x06ticket\x18\x01 \x01(\x0b\x32\x19.porchlight.bot.v1.Ticket\"H\n\x15\x41\x63\x63\x65ptHandoffResponse\x12/\n\x07handoff\x18\x01 \x01(\x0b\x32\x1e.porchlight.handoff.v1.Handoff\"R\n\x15\x44\x65\x63lineHandoffRequest\x12)\n\x06ticket\x18\x01 \x01(\x0b\x32\x19.porchlight.bot.v1.Ticket\x12\x0e\n\x06reason\x18\x02 \x01(\t\"I\n\x16\x44\x65\x63lineHandoffResponse\x12/\n\x07handoff\x18\x01 \x01(\x0b\x32\x1e.porchlight.handoff.v1.Handoff\"8\n\x0fGetOwnerRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\ncontact_id\x18\x02 \x01(\t\"L\n\x10GetOwnerResponse\x12\r\n\x05owner\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x1a\n\x12pending_handoff_id\x18\x03 \x01(\t\"\'\n\x11GetHandoffRequest\x12\x12\n\nhandoff_id\x18\x01 \x01(\t\"E\n\x12GetHandoffResponse\x12/\n\x07handoff\x18\x01 \x01(\x0b\x32\x1e.porchlight.handoff.v1.Handoff\"c\n\x13ListHandoffsRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\ncontact_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"a\n\x14ListHandoffsResponse\x12\x30\n\x08handoffs\x18\x01 \x03(\x0b\x32\x1e.porchlight.handoff.v1.Handoff\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t*\xa9\x01\n\x04Rule\x12\x14\n\x10RULE_UNSPECIFIED\x10\x00\x12\x11\n\rRULE_IDENTITY\x10\x01\x12\x12\n\x0eRULE_OWNERSHIP\x10\x02\x12\x0e\n\nRULE_ROUTE\x10\x03\x12\x10\n\x0cRULE_CONSENT\x10\x04\x12\x0e\n\nRULE_CYCLE\x10\x05\x12\x0e\n\nRULE_QUOTA\x10\x06\x12\x11\n\rRULE_EVIDENCE\x10\x07\x12\x0f\n\x0bRULE_HEALTH\x10\x08*\x85\x01\n\x0eVerdictOutcome\x12\x1f\n\x1bVERDICT_OUTCOME_UNSPECIFIED\x10\x00\x12\x18\n\x14VERDICT_OUTCOME_PASS\x10\x01\x12\x18\n\x14VERDICT_OUTCOME_FAIL\x10\x02\x12\x1e\n\x1aVERDICT_OUTCOME_OVERRIDDEN\x10\x03*\xed\x01\n\x0cHandoffState\x12\x1d\n\x19HANDOFF_STATE_UNSPECIFIED\x10\x00\x12\x18\n\x14HANDOFF_STATE_DENIED\x10\x01\x12\x19\n\x15HANDOFF_STATE_PENDING\x10\x02\x12\x19\n\x15HANDOFF_STATE_OFFERED\x10\x03\x12\x1a\n\x16HANDOFF_STATE_ACCEPTED\x10\x04\x12\x1b\n\x17HANDOFF_STATE_COMPLETED\x10\x05\x12\x1a\n\x16HANDOFF_STATE_DECLINED\x10\x06\x12\x19\n\x15HANDOFF_STATE_EXPIRED\x10\x07\x32\xf5\x05\n\x0eHandoffService\x12p\n\x0f\x45valuateHandoff\x12-.porchlight.handoff.v1.EvaluateHandoffRequest\x1a..porchlight.handoff.v1.EvaluateHandoffResponse\x12m\n\x0eRequestHandoff\x12,.porchlight.handoff.v1.RequestHandoffRequest\x1a-.porchlight.handoff.v1.RequestHandoffResponse\x12j\n\rAcceptHandoff\x12+.porchlight.handoff.v1.AcceptHandoffRequest\x1a,.porchlight.handoff.v1.AcceptHandoffResponse\x12m\n\x0e\x44\x65\x63lineHandoff\x12,.porchlight.handoff.v1.DeclineHandoffRequest\x1a-.porchlight.handoff.v1.DeclineHandoffResponse\x12[\n\x08GetOwner\x12&.porchlight.handoff.v1.GetOwnerRequest\x1a\'.porchlight.handoff.v1.GetOwnerResponse\x12\x61\n\nGetHandoff\x12(.porchlight.handoff.v1.GetHandoffRequest\x1a).porchlight.handoff.v1.GetHandoffResponse\x12g\n\x0cListHandoffs\x12*.porchlight.handoff.v1.ListHandoffsRequest\x1a+.porchlight.handoff.v1.ListHandoffsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'porchlight.handoff.v1.handoff_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_RULE']._serialized_start=2214
-  _globals['_RULE']._serialized_end=2383
-  _globals['_VERDICTOUTCOME']._serialized_start=2386
-  _globals['_VERDICTOUTCOME']._serialized_end=2519
-  _globals['_HANDOFFSTATE']._serialized_start=2522
-  _globals['_HANDOFFSTATE']._serialized_end=2759
+  _globals['_RULE']._serialized_start=2266
+  _globals['_RULE']._serialized_end=2435
+  _globals['_VERDICTOUTCOME']._serialized_start=2438
+  _globals['_VERDICTOUTCOME']._serialized_end=2571
+  _globals['_HANDOFFSTATE']._serialized_start=2574
+  _globals['_HANDOFFSTATE']._serialized_end=2811
   _globals['_VERDICT']._serialized_start=141
   _globals['_VERDICT']._serialized_end=298
   _globals['_HANDOFF']._serialized_start=301
   _globals['_HANDOFF']._serialized_end=754
   _globals['_HANDOFFPROPOSAL']._serialized_start=757
-  _globals['_HANDOFFPROPOSAL']._serialized_end=1023
-  _globals['_EVALUATEHANDOFFREQUEST']._serialized_start=1025
-  _globals['_EVALUATEHANDOFFREQUEST']._serialized_end=1107
-  _globals['_EVALUATEHANDOFFRESPONSE']._serialized_start=1110
-  _globals['_EVALUATEHANDOFFRESPONSE']._serialized_end=1249
-  _globals['_REQUESTHANDOFFREQUEST']._serialized_start=1251
-  _globals['_REQUESTHANDOFFREQUEST']._serialized_end=1352
-  _globals['_REQUESTHANDOFFRESPONSE']._serialized_start=1354
-  _globals['_REQUESTHANDOFFRESPONSE']._serialized_end=1463
-  _globals['_ACCEPTHANDOFFREQUEST']._serialized_start=1465
-  _globals['_ACCEPTHANDOFFREQUEST']._serialized_end=1530
-  _globals['_ACCEPTHANDOFFRESPONSE']._serialized_start=1532
-  _globals['_ACCEPTHANDOFFRESPONSE']._serialized_end=1604
-  _globals['_DECLINEHANDOFFREQUEST']._serialized_start=1606
-  _globals['_DECLINEHANDOFFREQUEST']._serialized_end=1688
-  _globals['_DECLINEHANDOFFRESPONSE']._serialized_start=1690
-  _globals['_DECLINEHANDOFFRESPONSE']._serialized_end=1763
-  _globals['_GETOWNERREQUEST']._serialized_start=1765
-  _globals['_GETOWNERREQUEST']._serialized_end=1821
-  _globals['_GETOWNERRESPONSE']._serialized_start=1823
-  _globals['_GETOWNERRESPONSE']._serialized_end=1899
-  _globals['_GETHANDOFFREQUEST']._serialized_start=1901
-  _globals['_GETHANDOFFREQUEST']._serialized_end=1940
-  _globals['_GETHANDOFFRESPONSE']._serialized_start=1942
-  _globals['_GETHANDOFFRESPONSE']._serialized_end=2011
-  _globals['_LISTHANDOFFSREQUEST']._serialized_start=2013
-  _globals['_LISTHANDOFFSREQUEST']._serialized_end=2112
-  _globals['_LISTHANDOFFSRESPONSE']._serialized_start=2114
-  _globals['_LISTHANDOFFSRESPONSE']._serialized_end=2211
-  _globals['_HANDOFFSERVICE']._serialized_start=2762
-  _globals['_HANDOFFSERVICE']._serialized_end=3519
+  _globals['_HANDOFFPROPOSAL']._serialized_end=1075
+  _globals['_EVALUATEHANDOFFREQUEST']._serialized_start=1077
+  _globals['_EVALUATEHANDOFFREQUEST']._serialized_end=1159
+  _globals['_EVALUATEHANDOFFRESPONSE']._serialized_start=1162
+  _globals['_EVALUATEHANDOFFRESPONSE']._serialized_end=1301
+  _globals['_REQUESTHANDOFFREQUEST']._serialized_start=1303
+  _globals['_REQUESTHANDOFFREQUEST']._serialized_end=1404
+  _globals['_REQUESTHANDOFFRESPONSE']._serialized_start=1406
+  _globals['_REQUESTHANDOFFRESPONSE']._serialized_end=1515
+  _globals['_ACCEPTHANDOFFREQUEST']._serialized_start=1517
+  _globals['_ACCEPTHANDOFFREQUEST']._serialized_end=1582
+  _globals['_ACCEPTHANDOFFRESPONSE']._serialized_start=1584
+  _globals['_ACCEPTHANDOFFRESPONSE']._serialized_end=1656
+  _globals['_DECLINEHANDOFFREQUEST']._serialized_start=1658
+  _globals['_DECLINEHANDOFFREQUEST']._serialized_end=1740
+  _globals['_DECLINEHANDOFFRESPONSE']._serialized_start=1742
+  _globals['_DECLINEHANDOFFRESPONSE']._serialized_end=1815
+  _globals['_GETOWNERREQUEST']._serialized_start=1817
+  _globals['_GETOWNERREQUEST']._serialized_end=1873
+  _globals['_GETOWNERRESPONSE']._serialized_start=1875
+  _globals['_GETOWNERRESPONSE']._serialized_end=1951
+  _globals['_GETHANDOFFREQUEST']._serialized_start=1953
+  _globals['_GETHANDOFFREQUEST']._serialized_end=1992
+  _globals['_GETHANDOFFRESPONSE']._serialized_start=1994
+  _globals['_GETHANDOFFRESPONSE']._serialized_end=2063
+  _globals['_LISTHANDOFFSREQUEST']._serialized_start=2065
+  _globals['_LISTHANDOFFSREQUEST']._serialized_end=2164
+  _globals['_LISTHANDOFFSRESPONSE']._serialized_start=2166
+  _globals['_LISTHANDOFFSRESPONSE']._serialized_end=2263
+  _globals['_HANDOFFSERVICE']._serialized_start=2814
+  _globals['_HANDOFFSERVICE']._serialized_end=3571
 # @@protoc_insertion_point(module_scope)

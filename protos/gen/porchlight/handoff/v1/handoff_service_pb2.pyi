@@ -284,6 +284,7 @@ class HandoffProposal(_message.Message):
     FACTS_FIELD_NUMBER: _builtins.int
     OPEN_QUESTION_FIELD_NUMBER: _builtins.int
     OVERRIDE_MESSAGE_ID_FIELD_NUMBER: _builtins.int
+    TURN_RECORD_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The CRM location, 1 to 64 characters."""
     contact_id: _builtins.str
@@ -314,6 +315,10 @@ class HandoffProposal(_message.Message):
     def facts(self) -> _containers.RepeatedCompositeFieldContainer[_bot_service_pb2.Fact]:
         """What was learned in the turn, at most 64; stored when approved."""
 
+    @_builtins.property
+    def turn_record(self) -> _bot_service_pb2.TurnRecord:
+        """How the turn that this ends was worked out; stored with it when approved."""
+
     def __init__(
         self,
         *,
@@ -328,10 +333,11 @@ class HandoffProposal(_message.Message):
         facts: _abc.Iterable[_bot_service_pb2.Fact] | None = ...,
         open_question: _builtins.str = ...,
         override_message_id: _builtins.str = ...,
+        turn_record: _bot_service_pb2.TurnRecord | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["turn_record", b"turn_record"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "contact_id", b"contact_id", "expected_epoch", b"expected_epoch", "facts", b"facts", "open_question", b"open_question", "override_message_id", b"override_message_id", "source_bot", b"source_bot", "summary", b"summary", "target_bot", b"target_bot", "tenant_id", b"tenant_id", "turn_no", b"turn_no"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["confidence", b"confidence", "contact_id", b"contact_id", "expected_epoch", b"expected_epoch", "facts", b"facts", "open_question", b"open_question", "override_message_id", b"override_message_id", "source_bot", b"source_bot", "summary", b"summary", "target_bot", b"target_bot", "tenant_id", b"tenant_id", "turn_no", b"turn_no", "turn_record", b"turn_record"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

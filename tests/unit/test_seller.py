@@ -1,0 +1,117 @@
+"""What the seller bot understands and does."""
+
+import pytest
+
+from kit.bot.spec import MoveKind
+from tests.support.bots import BOTS, Conversation, a_situation, decided, learned
+
+SELLER = BOTS["seller"]
+SELLING = {"intent": "sell"}
+
+
+@pytest.mark.parametrize(
+    ("said", "asked", "facts"),
+    [
+        ("great condition, no work needed", "", {"condition": "excellent"}),
+        ("no work needed", "", {"condition": "good"}),
+        ("it doesn't need any repairs", "", {"condition": "good"}),
+        ("it needs a lot of work", "", {"condition": "needs_work"}),
+        ("it's a fixer-upper", "", {"condition": "needs_work"}),
+        ("not in great shape", "", {"condition": "fair"}),
+        ("recently renovated", "", {"condition": "excellent"}),
+        ("well maintained", "", {"condition": "good"}),
+        ("a bit dated", "", {"condition": "fair"}),
+        ("good", "condition", {"condition": "good"}),
+        ("good morning", "", {}),
+        ("relocating for work", "", {"motivation": "relocating for work"}),
+        ("because of a job transfer, soon", "", {"motivation": "a job transfer"}),
+        ("we just want less yard", "motivation", {"motivation": "we just want less yard"}),
+        ("I'd rather not say", "motivation", {}),
+        ("why do you ask?", "motivation", {}),
+        ("hoping for $800k", "", {"price_expectation_usd": 800_000}),
+        ("400-500k", "price_expectation_usd", {"price_expectation_usd": 400_000}),
+        ("650", "price_expectation_usd", {"price_expectation_usd": 650_000}),
+        ("the neighbor's went for 700k", "", {}),
+        ("I want to buy something for 900k too", "", {"buying_plan": True}),
+        ("98107", "address_area", {"address_area": "98107"}),
+        ("in Queen Anne", "address_area", {"address_area": "Queen Anne"}),
+        ("I don't know when", "timeline", {}),
+        ("within 3 months", "", {"timeline": "1_to_3_months"}),
+        ("the house is 10 years old", "timeline", {}),
+        ("and I'm also looking to buy something bigger", "", {"buying_plan": True}),
+        ("sorry, I meant I want to buy", "", {"intent": "buy"}),
+        ("buying, not selling", "", {"intent": "buy"}),
+        (
+            "I want to look at homes to buy now",
+            "",
+            {"buying_plan": True, "intent": "both", "timeline": "under_1_month"},
+        ),
+        ("I really want to sell", "", {}),
+    ],
+)
+def test_text_yields_what_it_says_and_nothing_else(said, asked, facts):
+    assert learned(SELLER, said, asked=asked, known=SELLING) == facts
+
+
+def test_conversation_asks_for_each_thing_once_and_promises_no_value():
+    talked = Conversation(owner="seller")
+    texts = ("hello", "Ballard", "in 2 months", "good", "downsizing", "650k")
+    questions = [talked.say(text).question for text in texts]
+    assert questions == ["address_area", "timeline", "condition", "motivation", "price_expectation_usd", ""]
+    assert not any("650" in move.reply or "downsizing" in move.reply for move in talked.moves)
+
+
+def test_opening_acknowledges_what_was_said_and_asks_where_the_home_is():
+    move = decided(SELLER, "I need to sell my house ASAP", known=SELLING | {"timeline": "under_1_month"}, opening=True)
+    assert move.reply == (
+        "I can help you sell. Got it: as soon as possible. To start, which neighborhood or ZIP code is the home in?"
+    )
+
+
+def test_both_intents_keep_the_buying_need_as_a_plan():
+    talked = Conversation()
+    opening = talked.say("I want to sell my condo in Fremont and buy a house in Ballard")
+    assert talked.route == ["lead>seller"]
+    assert "buy as well" in opening.reply
+    assert opening.question == "timeline"
+    assert talked.values["buying_plan"] is True
+
+
+def test_correction_goes_back_with_the_message_that_contradicts_the_route():
+    move = decided(SELLER, "sorry, I meant I want to buy", known=SELLING, source_bot="lead")
+    assert (move.kind, move.target, move.override_message_id) == (MoveKind.HAND_OFF, "lead", "m_1")
+    assert move.confidence >= 0.7
+
+
+def test_correction_of_a_contact_that_nobody_handed_over_goes_to_the_lead_bot():
+    assert decided(SELLER, "sorry, I meant I want to buy", known=SELLING).target == "lead"
+
+
+def test_wish_for_something_bigger_keeps_the_contact():
+    move = decided(SELLER, "and I'm also looking to buy something bigger", known=SELLING, source_bot="lead")
+    assert move.kind is MoveKind.ASK
+    assert "buy as well" in move.reply
+
+
+def test_plain_wish_to_look_at_homes_now_goes_to_the_buyer_bot():
+    move = decided(SELLER, "I want to look at homes to buy now", known=SELLING, source_bot="lead")
+    assert (move.kind, move.target, move.override_message_id) == (MoveKind.HAND_OFF, "buyer", "")
+    assert 0.6 <= move.confidence < 0.8
+
+
+def test_what_is_confided_is_stored_before_the_contact_moves():
+    situation = a_situation(SELLER, "I must get 600k at least. And I want to look at homes to buy now", known=SELLING)
+    assert {fact.name for fact in situation.learned if fact.private_to} == {"price_expectation_usd"}
+    assert SELLER.decide(situation).kind is MoveKind.ASK
+
+
+def test_refused_correction_is_answered_without_asking_about_selling():
+    move = decided(SELLER, "sorry, I meant buy", known=SELLING, denied_targets=frozenset({"lead"}))
+    assert (move.kind, move.question) == (MoveKind.ANSWER, "")
+    assert "you want to buy, not sell" in move.reply
+
+
+def test_question_about_the_value_is_not_answered_with_a_number():
+    reply = decided(SELLER, "what is my home worth?", known=SELLING, opening=True).reply
+    assert "cannot answer" in reply
+    assert not any(sign.isdigit() for sign in reply)
