@@ -17,10 +17,11 @@ from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
 
-from bench.measure import Way, cpu_of, machine, run_calls, table
-from kit.rpc.client import call, open_channel
 from porchlight.cache.v1 import cache_service_pb2 as pb
 from porchlight.cache.v1.cache_service_pb2_grpc import CacheServiceStub
+
+from bench.measure import Way, cpu_of, machine, run_calls, table
+from kit.rpc.client import call, open_channel
 from sandbox.child import free_port
 from tests.support.system import System, until
 

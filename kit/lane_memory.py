@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from kit.clock import Clock
 from kit.lane import (
@@ -46,6 +46,17 @@ from kit.lane_memory_rows import (
 )
 
 
+LAST_ATTEMPT_WAIT: Final = timedelta(milliseconds=500)
+
+
+def _at_last_attempt(c: ContactRow, attempts_most: int) -> bool:
+    return any(row.attempts >= attempts_most - 1 for row in c.waiting())
+
+
+def _leased(c: ContactRow, now: datetime) -> bool:
+    return c.lease_expire_time is not None and c.lease_expire_time > now
+
+
 class MemoryLane:
     """See `kit.lane.Lane`.
 
@@ -65,9 +76,9 @@ class MemoryLane:
     async def accept(self, event: Event, *, debounce: Debounce, first_owner: str) -> Accepted:
         """See `Lane.accept`."""
         now = self._clock()
-        keys = [(event.tenant_id, event.source, "event", event.event_id)]
+        keys: list[tuple[str, ...]] = [(event.tenant_id, event.source, "event", event.event_id)]
         if event.crm_message_id is not None:
-            keys.append((event.tenant_id, event.source, "message", event.crm_message_id))
+            keys.append((event.tenant_id, "message", event.crm_message_id))
         if self._seen.intersection(keys):
             return Accepted(duplicate=True)
         self._seen.update(keys)
@@ -169,6 +180,12 @@ class MemoryLane:
         for row in c.waiting():
             if row.attempts >= attempts_most:
                 row.outcome, row.cause = "DEAD_LETTER", row.cause or "TURN_NEVER_ENDED"
+        if _at_last_attempt(c, attempts_most) and any(
+            other.owner == c.owner and _leased(other, self._clock()) and _at_last_attempt(other, attempts_most)
+            for other in self._contacts.values()
+        ):
+            c.ready_time, c.lease_expire_time = self._clock() + LAST_ATTEMPT_WAIT, None
+            return None
         rows = c.waiting()[:messages_most]
         c.ready_time = c.lease_expire_time = self._clock() + lease if rows else None
         if not rows:

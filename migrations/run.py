@@ -19,7 +19,7 @@ def apply_sql(connection: Connection, name: str) -> None:
     script = (HERE / "sql" / f"{name}.sql").read_text(encoding="utf-8")
     driver = connection.connection.dbapi_connection
     assert driver is not None
-    driver.run_async(lambda raw: raw.execute(f"set local search_path = porchlight;\n{script}"))  # type: ignore[attr-defined]
+    driver.run_async(lambda raw: raw.execute(f"set local search_path = porchlight;\n{script}"))
 
 
 async def migrate(admin_url: str) -> None:

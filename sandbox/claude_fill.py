@@ -130,8 +130,8 @@ def _chosen(names: Sequence[str], name: str, description: str, filling: Filling)
     if both is not None and len(wants) == 2:
         return Reading(value=both, words=wants["sell"].words, sure=min(each.sure for each in wants.values()))
     if not found and {"true", "false"} != set(names):
-        said = _bare_answer(name, description, filling)
-        found = choices(said.words, names, name=name, description=description) if said else []
+        answered = _bare_answer(name, description, filling)
+        found = choices(answered.words, names, name=name, description=description) if answered else []
         lowered = {each.lower(): each for each in names}
         if {"yes", "no"} <= set(lowered) and (answer := yes_or_no(filling.text, f"{name} {description}")):
             return Reading(value=lowered["yes" if answer.value else "no"], words=answer.words)

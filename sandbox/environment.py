@@ -145,8 +145,13 @@ def _own(process: Process, plan: Plan, *, database_url: str, redis_url: str) -> 
             "WEBHOOK_URL": f"http://127.0.0.1:{plan.ports.get('gateway_http_port', 8080)}",
             "WEBHOOK_PUBLIC_KEY_FILE": str(state / "webhook.pub"),
         }
-    if process is GATEWAY and plan.runs(CRM) and "PORCHLIGHT_DELIVERY" not in plan.environ:
-        own["DELIVERY"] = "live"  # nobody is at the other end but the stand-in
+    if process is GATEWAY and plan.runs(CRM):
+        # Nobody is at the other end but the stand-in, and whoever tries it does not want to wait long.
+        own |= {
+            name: value
+            for name, value in (("DELIVERY", "live"), ("DEBOUNCE_SECONDS", "2"))
+            if PREFIX + name not in plan.environ
+        }
     if process is CACHE and plan.runs(CLAUDE):
         own |= {"ANTHROPIC_BASE_URL": f"http://{plan.target(CLAUDE)}", "ANTHROPIC_API_KEY": "stand-in"}
     if process is CRM:

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 from redis.asyncio import Redis
 
 from tests.support.stores import (
@@ -16,8 +17,9 @@ from tests.support.stores import (
     running_cluster,
     running_valkey,
 )
+from tests.support.system import System
 
-NEVER_SKIPPED = {"postgres", "database", "valkey", "valkey_server"}
+NEVER_SKIPPED = {"postgres", "database", "valkey", "valkey_server", "system"}
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +49,13 @@ async def database(postgres: Cluster) -> AsyncIterator[Database]:
     made = await create_database(postgres)
     yield made
     await drop_database(made)
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def system(store_dir: Path) -> AsyncIterator[System]:
+    """The whole of Porchlight as `make up` runs it, for the tests that do not break it."""
+    async with System(store_dir / "system") as running:
+        yield running
 
 
 @pytest.fixture(scope="session")

@@ -216,6 +216,8 @@ def _is_declared(slot: SlotSpec, value: object) -> bool:
             return isinstance(value, str) and value in slot.choices
         case SlotKind.TEXT:
             return isinstance(value, str) and 0 < len(value.strip()) <= LONGEST_WORDS
+        case SlotKind.PLACE:
+            return isinstance(value, str) and words.names_a_place(value)
         case SlotKind.INTEGER:
             return isinstance(value, int) and not isinstance(value, bool) and slot.low <= value <= slot.high
         case SlotKind.BOOLEAN:
@@ -224,7 +226,7 @@ def _is_declared(slot: SlotSpec, value: object) -> bool:
 
 def _is_said(slot: SlotSpec, value: object, said: str) -> bool:
     """Say whether a value can be checked against its words: numbers and names must stand in them."""
-    if slot.kind is SlotKind.TEXT:
+    if slot.kind in (SlotKind.TEXT, SlotKind.PLACE):
         return text.contains(said, str(value))
     if slot.kind is SlotKind.INTEGER:
         folded = text.fold(said)

@@ -19,7 +19,9 @@ class SlotKind(StrEnum):
 
     CHOICE = "choice"
     TEXT = "text"
-    """The person's own words, such as the name of a place."""
+    """The person's own words."""
+    PLACE = "place"
+    """The name of a neighborhood or a city, or a ZIP code, in the person's words."""
     INTEGER = "integer"
     BOOLEAN = "boolean"
 
@@ -179,7 +181,12 @@ class BotSpec:
 
 
 # The model answers every slot: null, or the value with the words that it stands on.
-_TYPES: Final = {SlotKind.TEXT: "string", SlotKind.INTEGER: "integer", SlotKind.BOOLEAN: "boolean"}
+_TYPES: Final = {
+    SlotKind.TEXT: "string",
+    SlotKind.PLACE: "string",
+    SlotKind.INTEGER: "integer",
+    SlotKind.BOOLEAN: "boolean",
+}
 
 
 def answer_schema(slots: tuple[SlotSpec, ...]) -> dict[str, Any]:

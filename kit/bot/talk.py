@@ -91,7 +91,7 @@ def truth(situation: Situation) -> str:
 
 def agent_reads(situation: Situation) -> str:
     """Say how a person comes in; promises no call, since nobody has promised one."""
-    return f"An agent of {situation.brokerage} reads this conversation and can take over."
+    return f"An agent of {situation.brokerage} can read this conversation and take over at any time."
 
 
 CANNOT_ANSWER: Final = "I cannot answer that reliably myself."

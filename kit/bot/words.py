@@ -31,7 +31,8 @@ _NO_PLACE: Final = frozenset(
     november october one open order our perfect person place point possible price private process progress question quick range reality
     ready rent rough sale saturday selling september shape sight so some someone something soon spring stages state summer sunday terms
     that the their there these this three thursday time today tomorrow total touch town trouble tuesday two under us weeks week
-    wednesday weekend winter work working writing year years you your""".split()
+    wednesday weekend winter work working writing year years you your
+    houses homes condo condos apartment apartments property properties townhouse listings""".split()
 )
 _ENDS: Final = frozenset(
     """with for under over around by on at and or but because so if when where my our we i is are that which asap please before
@@ -45,7 +46,7 @@ _FILLER: Final = re.compile(
 )
 _NO_ANSWER: Final = re.compile(
     r"\?|^\W*$|^(?:no|none|nope|nothing|later|anything|wherever|whatever|flexible|ok|okay|yes|yeah|yep|sure|thanks|thank you|hi|hello|hey|stop|help|why|what|who|when|how|not)\b"
-    r"|\b(?:don'?t|do not|not sure|idk|no idea|unsure|anywhere|you|your|buy|buying|sell|selling|want|need|looking|bot|human|person|agent|months?|weeks?|years?|know|think|lol|month|asap|price|budget|rent|thanks|just|why|whatever|later|because|call|sorry|actually|soon|up to|under|over|meant|correction|h+m+|huh|test|cheap|expensive|nice|big|bigger|small|safe|quiet|good|great|fine|bad|cool|cash|loan|approved|excellent|perfect|fair|really|very|beds?|bedrooms?|baths?|brs?)\b|\$|\d{3}[-.) ]+\d{4}|\d\s?[km]\b|^\d+\s?(?:[x%+]\w*)?\b(?!\s+[a-z])"
+    r"|\b(?:don'?t|do not|not sure|idk|no idea|unsure|anywhere|you|your|buy|buying|sell|selling|want|need|looking|bot|human|person|agent|months?|weeks?|years?|know|think|lol|month|asap|price|budget|rent|thanks|just|why|whatever|later|because|call|sorry|actually|soon|up to|under|over|meant|correction|h+m+|huh|test|cheap|expensive|nice|big|bigger|small|safe|quiet|good|great|fine|bad|cool|cash|loan|approved|excellent|perfect|fair|really|very|beds?|bedrooms?|baths?|brs?)\b|\$|\d{3}[-.) ]+\d{4}|\d\s?[km]\b|^\d+\s?[x%+]|^\d+$"
 )
 _ANSWER_WORDS: Final = 5
 LONGEST_PLACE: Final = 60
@@ -85,6 +86,20 @@ def places(text: str, *, asked: bool = False) -> tuple[Place, ...]:
     if not found and asked and (answer := _answer(text, folded)):
         found.append(answer)
     return tuple(sorted((each for each in found if 0 < len(each.name) <= LONGEST_PLACE), key=lambda each: each.start))
+
+
+def names_a_place(said: str) -> bool:
+    """Say whether words can be the name of a place, and are not a sentence about something else.
+
+    >>> names_a_place("Queen Anne"), names_a_place("98107"), names_a_place("sorry, I meant I want to buy")
+    (True, True, False)
+    """
+    folded = fold(said).strip(" .!,")
+    if _ZIP.fullmatch(folded):
+        return True
+    if set(folded.split()) <= _NO_PLACE:
+        return False
+    return len(folded) <= LONGEST_PLACE and len(folded.split()) <= _ANSWER_WORDS + 1 and not _NO_ANSWER.search(folded)
 
 
 def _until_end(words: str) -> str:

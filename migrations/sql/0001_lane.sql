@@ -58,7 +58,7 @@ create table inbox (
     unique (tenant_id, source, event_id)
 );
 comment on column inbox.outcome is 'WAITING until it is one of REPLIED, HANDED_OFF, SUPPRESSED, ESCALATED_HUMAN, DEAD_LETTER, RECORDED.';
-create unique index inbox_crm_message on inbox (tenant_id, source, crm_message_id) where crm_message_id is not null;
+create unique index inbox_crm_message on inbox (tenant_id, crm_message_id) where crm_message_id is not null;
 create index inbox_waiting on inbox (tenant_id, contact_id, write_time, inbox_id) where outcome = 'WAITING';
 create index inbox_contact on inbox (tenant_id, contact_id, receive_time desc);
 
@@ -316,6 +316,7 @@ begin
     c := lock_contact(v_inbox.tenant_id, v_inbox.contact_id);
     update contact
        set profile = profile || coalesce(p->'profile', '{}'), dnd = coalesce((p->>'dnd')::boolean, dnd),
+           version = version + (coalesce((p->>'dnd')::boolean, dnd) <> dnd)::int,
            conversation_id = coalesce(p->>'conversation_id', conversation_id),
            channel = case when v_kind = 'MESSAGE_IN' then coalesce(p->>'channel', channel) else channel end
      where tenant_id = c.tenant_id and contact_id = c.contact_id returning * into c;
@@ -431,6 +432,17 @@ begin
          where tenant_id = c.tenant_id and contact_id = c.contact_id and state = 'OPEN';
         update inbox set outcome = 'DEAD_LETTER', cause = coalesce(cause, 'TURN_NEVER_ENDED')
          where tenant_id = c.tenant_id and contact_id = c.contact_id and outcome = 'WAITING' and attempts >= p_attempts_most;
+        -- A crash counts for every turn that the bot had open. A last attempt is therefore made while no other
+        -- lane of the bot makes one, so that a message dies of its own fault and not of its neighbour's.
+        if exists (select from inbox i where i.tenant_id = c.tenant_id and i.contact_id = c.contact_id
+                      and i.outcome = 'WAITING' and i.attempts >= p_attempts_most - 1)
+           and exists (select from inbox i join contact k using (tenant_id, contact_id)
+                        where i.outcome = 'WAITING' and i.attempts >= p_attempts_most - 1
+                          and k.owner = c.owner and k.lease_expire_time > v_now) then
+            update contact set ready_time = v_now + interval '500 milliseconds', lease_expire_time = null
+             where tenant_id = c.tenant_id and contact_id = c.contact_id;
+            continue;
+        end if;
         select array_agg(message_id order by write_time, inbox_id),
                jsonb_agg(jsonb_build_object('message_id', message_id, 'text', body, 'channel', channel,
                                             'write_time', write_time) order by write_time, inbox_id)

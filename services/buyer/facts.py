@@ -23,7 +23,7 @@ SLOTS: Final = (
     ),
     SlotSpec(
         name="area",
-        kind=SlotKind.TEXT,
+        kind=SlotKind.PLACE,
         meaning="The neighborhood, city or ZIP code where the person wants to buy a home.",
         question="Which neighborhood or ZIP code are you looking in?",
         again="Where should the home be? A ZIP code is enough.",
@@ -31,7 +31,7 @@ SLOTS: Final = (
     ),
     SlotSpec(
         name="address_area",
-        kind=SlotKind.TEXT,
+        kind=SlotKind.PLACE,
         meaning="Where a home is that the person has to sell, should they say so here.",
         said="",
         modelled=False,

@@ -16,4 +16,4 @@ def closing(situation: Situation) -> str:
     """Say that an agent goes on; no home is named, since this bot knows none."""
     if situation.value("intent") == "sell":
         return talk.agent_reads(situation)
-    return f"That is what I need, thank you. An agent of {situation.brokerage} will follow up with homes that fit."
+    return f"That is what I need, thank you. {talk.agent_reads(situation)}"

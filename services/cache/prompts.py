@@ -106,8 +106,7 @@ class Prompts:
             PromptNotFound: There is none.
             StoreUnavailable: The store has not answered once since the start.
         """
-        if self._known is None:
-            await self._read_once()
+        await self.know()
         known = self._known or {}
         try:
             return known[name, label]
@@ -122,7 +121,14 @@ class Prompts:
         """
         self._known = {(prompt.name, label): prompt for label, prompt in await self._store.read()}
 
-    async def _read_once(self) -> None:
-        async with self._reading:
+    async def know(self) -> None:
+        """Make sure that the store has answered once since the start.
+
+        Raises:
+            StoreUnavailable: It has not, and does not now.
+        """
+        if self._known is not None:
+            return
+        async with self._reading:  # callers at the start share one read
             if self._known is None:
                 await self.refresh()

@@ -13,7 +13,7 @@ from porchlight.cache.v1 import cache_service_pb2_grpc as pb_grpc
 from kit.clock import Clock, utc_now
 from kit.errors import PorchlightError, StoreUnavailable
 from kit.log import describe, get_logger
-from kit.pg.pool import open_pool, ping
+from kit.pg.pool import open_pool
 from kit.process import Served
 from kit.rpc import context
 from services.cache import metrics, wire
@@ -117,32 +117,31 @@ async def assemble(settings: CacheSettings, stack: AsyncExitStack, *, model: Mod
     )
     stack.push_async_callback(completions.close)
     with contextlib.suppress(StoreUnavailable):  # the workers try again
-        await _refresh(prompts, recorder)
+        await prompts.know()
+        await recorder.know_spent()
     return Served(
         servicers=[(pb_grpc.add_CacheServiceServicer_to_server, CacheService(prompts, completions), SERVICE)],
-        checks={"postgres": lambda: ping(pool)},
+        # Needed to begin with and not to go on: stored answers and known prompts outlive Postgres,
+        # and channels do not ask a process that says it is not ready.
+        checks={"postgres": prompts.know},
         workers=[recorder.run, lambda stop: _keep_fresh(prompts, recorder, stop)],
     )
 
 
 async def _keep_fresh(prompts: Prompts, recorder: Recorder, stop: asyncio.Event) -> None:
     while not stop.is_set():
-        try:
-            await _refresh(prompts, recorder)
-        except StoreUnavailable:
-            pass  # the last known stay; the readiness check speaks of it
-        # Protects the process: a prompt or an answer of the database that this version
-        # does not understand must not take the cached answers away too.
-        except Exception as error:  # noqa: BLE001
-            log.error("worker.failed", worker="refresh", **describe(error))
+        for read in (prompts.refresh, recorder.read_spent):
+            try:
+                await read()
+            except StoreUnavailable:
+                pass  # the last known stays
+            # Protects the process: a prompt or an answer of the database that this version
+            # does not understand must not take the cached answers away too.
+            except Exception as error:  # noqa: BLE001
+                log.error("worker.failed", worker="refresh", **describe(error))
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(REFRESH_SECONDS):
                 await stop.wait()
-
-
-async def _refresh(prompts: Prompts, recorder: Recorder) -> None:
-    await prompts.refresh()
-    await recorder.read_spent()
 
 
 async def _last_write(recorder: Recorder) -> None:

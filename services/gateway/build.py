@@ -10,7 +10,7 @@ from porchlight.bot.v1 import bot_service_pb2_grpc as bot_grpc
 from porchlight.contact.v1 import contact_service_pb2_grpc as contact_grpc
 from porchlight.ops.v1 import ops_service_pb2_grpc as ops_grpc
 
-from kit import crash, tokens
+from kit import tokens
 from kit.lane import Debounce, Turn
 from kit.pg.lane import PgLane
 from kit.pg.listen import Doorbell
@@ -35,7 +35,6 @@ SWEEP_SECONDS = 0.25
 
 async def build(settings: GatewaySettings, stack: AsyncExitStack) -> Served:
     """Open what the gateway needs and return what it does."""
-    crash.arm(settings.crash_at)
     url = settings.database_url.get_secret_value()
     # Webhooks have connections of their own, so that they are stored while all turns and texts are being marked.
     intake_pool = await open_pool(url, name="gateway-intake")

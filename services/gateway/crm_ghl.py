@@ -15,7 +15,7 @@ import httpx2
 from kit.errors import ServiceUnavailable
 from services.gateway.crm import SKEW, SendResult, SendStatus, Text, same_text
 from services.gateway.html_text import html_to_text
-from services.gateway.payload import identifier, moment
+from services.gateway.payload import moment
 from services.gateway.rate import Bucket
 
 CALL_SECONDS: Final = 4.0
@@ -32,6 +32,7 @@ _PAGES_MOST: Final = 5
 # What the CRM answers before it does anything, and would answer otherwise another time.
 _NOT_NOW: Final = frozenset({401, 403, 429})
 _TEXT_MOST: Final = 10_000
+_ID_MOST: Final = 200
 
 
 class GhlCrm:
@@ -99,7 +100,7 @@ class GhlCrm:
             raise ValueError("no conversations in the answer")
         for conversation in conversations:
             if isinstance(conversation, dict) and conversation.get("contactId", text.contact_id) == text.contact_id:
-                return identifier(conversation, "id")
+                return _id(conversation, "id")
         return None
 
     async def _search(self, text: Text, conversation_id: str, since: datetime, known: frozenset[str]) -> str | None:
@@ -121,7 +122,7 @@ class GhlCrm:
                 too_old = time is not None and time < since - SKEW
                 if not too_old and (crm_message_id := _ours(message, text)) is not None and crm_message_id not in known:
                     return crm_message_id
-            last_id = identifier(page, "lastMessageId")
+            last_id = _id(page, "lastMessageId")
             if too_old or page.get("nextPage") is not True or last_id is None:
                 return None
         raise ValueError("the text may be further back than was looked")
@@ -177,7 +178,7 @@ def _sent(answer: httpx2.Response) -> SendResult:
     if 200 <= code < 300:
         try:
             body = answer.json()
-            crm_message_id = identifier(body, "emailMessageId", "messageId") if isinstance(body, dict) else None
+            crm_message_id = _id(body, "emailMessageId", "messageId") if isinstance(body, dict) else None
         except ValueError:
             crm_message_id = None
         if crm_message_id is not None:
@@ -207,4 +208,9 @@ def _ours(message: Mapping[str, Any], text: Text) -> str | None:
     if not isinstance(body, str):
         return None
     theirs = html_to_text(body, longest=_TEXT_MOST) if text.channel == "Email" else body
-    return identifier(message, "id", "messageId") if same_text(text.text, theirs) else None
+    return _id(message, "id", "messageId") if same_text(text.text, theirs) else None
+
+
+def _id(body: Mapping[str, Any], *names: str) -> str | None:
+    values = (body.get(name) for name in names)
+    return next((value for value in values if isinstance(value, str) and 0 < len(value) <= _ID_MOST), None)

@@ -41,7 +41,6 @@ class GatewaySettings(Settings):
     crm_url: str = Field("https://services.leadconnectorhq.com", description="The CRM's REST interface.")
     crm_token: SecretStr = Field(SecretStr(""), description="Bearer token for the CRM.")
     crm_token_file: Path | None = Field(None, description="File with that token.")
-    crash_at: str = Field("", description="Points at which the process kills itself; for tests only.")
 
     @field_validator("locations", mode="before")
     @classmethod

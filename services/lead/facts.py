@@ -20,7 +20,7 @@ SLOTS: Final = (
     ),
     SlotSpec(
         name="area",
-        kind=SlotKind.TEXT,
+        kind=SlotKind.PLACE,
         meaning="The neighborhood, city or ZIP code where the person wants to buy a home.",
         question="Which neighborhood or ZIP code do you have in mind?",
         again="Which part of town would it be? A ZIP code is enough.",
@@ -28,7 +28,7 @@ SLOTS: Final = (
     ),
     SlotSpec(
         name="address_area",
-        kind=SlotKind.TEXT,
+        kind=SlotKind.PLACE,
         meaning="The neighborhood, city or ZIP code of the home that the person wants to sell.",
         question="Which neighborhood or ZIP code is the home in?",
         again="Where is the home? A ZIP code is enough.",

@@ -2,8 +2,8 @@
 
 from typing import Final
 
-from kit.bot import talk
-from kit.bot.spec import Move, MoveKind, Situation
+from kit.bot import reading, talk
+from kit.bot.spec import Heard, Move, MoveKind, Situation
 from services.seller import phrases
 from services.seller.facts import SLOTS
 
@@ -31,13 +31,8 @@ def decide(situation: Situation) -> Move:
 
 def _handoff(situation: Situation) -> Move | None:
     intent = situation.news("intent")
-    before = situation.before.get("intent")
-    # What is confided goes to nobody else, and an approved handoff would lose it: it is stored first.
-    confided = any(fact.private_to for fact in situation.learned)
-    if intent is None or confided or (before is not None and before.value == intent.value):
-        return None
     known = talk.summary(SLOTS, situation)
-    if intent.value == "buy":
+    if intent is not None and intent.value == "buy" and _changes(situation, "buy"):
         return Move(
             kind=MoveKind.HAND_OFF,
             target=situation.source_bot or FRONT,
@@ -45,11 +40,26 @@ def _handoff(situation: Situation) -> Move | None:
             summary=f"The contact corrects that they want to buy, not sell. {known}",
             override_message_id=intent.message_id,
         )
-    if intent.value == "both" and before is not None and before.value == "sell" and not situation.opening:
+    sure = _buying_now(situation)
+    if sure and not situation.opening:
         return Move(
             kind=MoveKind.HAND_OFF,
             target="buyer",
-            confidence=min(BUYING_NOW, intent.confidence),
+            confidence=min(BUYING_NOW, sure),
             summary=f"The contact is selling and wants to look at homes now. {known}",
         )
     return None
+
+
+def _changes(situation: Situation, value: str) -> bool:
+    before = situation.before.get("intent")
+    return before is None or before.value != value
+
+
+def _buying_now(situation: Situation) -> float:
+    """Return how sure a plain wish to buy is; 0 for a plan beside the sale, and for none at all."""
+    if not situation.messages:
+        return 0.0
+    wanted = reading.wanted(Heard(messages=situation.messages, asked=situation.asked))
+    plain = set(wanted.sides) == {"buy"} and not wanted.adds and not wanted.corrects
+    return wanted.sides["buy"][0].confidence if plain else 0.0

@@ -21,7 +21,7 @@ SLOTS: Final = (
     ),
     SlotSpec(
         name="address_area",
-        kind=SlotKind.TEXT,
+        kind=SlotKind.PLACE,
         meaning="The neighborhood, city or ZIP code of the home that the person wants to sell.",
         question="To start, which neighborhood or ZIP code is the home in?",
         again="Where is the home? A ZIP code is enough.",
@@ -29,7 +29,7 @@ SLOTS: Final = (
     ),
     SlotSpec(
         name="area",
-        kind=SlotKind.TEXT,
+        kind=SlotKind.PLACE,
         meaning="Where the person wants to buy, should they say so here.",
         said="",
         modelled=False,

@@ -5,6 +5,7 @@ import itertools
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -44,7 +45,7 @@ class World:
     count_stale: Callable[[], Awaitable[int]]
     ids: itertools.count
 
-    async def says(self, text: str = "hello", *, debounce: Debounce = AT_ONCE, **changes: object) -> Accepted:
+    async def says(self, text: str = "hello", *, debounce: Debounce = AT_ONCE, **changes: Any) -> Accepted:
         event = Event(
             tenant_id=LOC,
             source="ghl",
@@ -59,7 +60,7 @@ class World:
     async def says_keyword(self, keyword: Keyword) -> Accepted:
         return await self.says(keyword, keyword=keyword, keyword_reply=f"answer to {keyword}")
 
-    async def happens(self, kind: EventKind, *, text: str = "", **changes: object) -> Accepted:
+    async def happens(self, kind: EventKind, *, text: str = "", **changes: Any) -> Accepted:
         return await self.says(text, kind=kind, channel=None, **changes)
 
     async def claim(self, *, limit: int = 10) -> list[Turn]:
@@ -164,7 +165,7 @@ def world(request) -> World:
     return request.getfixturevalue(f"{request.param}_world")
 
 
-def a_fact(name: str, value: str | int | bool, **changes: object) -> Fact:
+def a_fact(name: str, value: str | int | bool, **changes: Any) -> Fact:
     return replace(Fact(name=name, value=value, extractor="rules", confidence=0.9), **changes)
 
 
@@ -389,6 +390,24 @@ async def test_message_that_was_opened_three_times_in_vain_is_a_dead_letter(worl
     assert await world.claim() == []
     (message,) = await world.bodies("inbound")
     assert (message["outcome"], message["cause"]) == ("DEAD_LETTER", "INTERNAL")
+
+
+async def test_last_attempt_waits_while_a_neighbour_makes_its_last_one(world):
+    """A crash counts for all turns in flight, so an innocent message must not share its last attempt with the culprit."""
+    for contact in ("c_1", "c_2"):
+        await world.says("poison or neighbour", contact_id=contact)
+    for _ in range(2):
+        for turn in await world.claim():
+            await world.open(turn)
+            await world.lane.release(turn, cause="INTERNAL", wait=seconds(0))
+    (alone,) = await world.claim()
+    await world.open(alone)
+    await world.step(seconds(1))
+    assert await world.claim() == []
+    await world.complete(alone)
+    await world.step(seconds(1))
+    (neighbour,) = await world.claim()
+    assert neighbour.contact_id != alone.contact_id
 
 
 async def test_lane_moves_on_after_a_dead_letter(world):

@@ -8,12 +8,13 @@ from typing import Any
 
 import httpx2
 import pytest
+
 from tests.support.system import System, until
 
 pytestmark = pytest.mark.timeout(300)
 
 PEOPLE = 10
-TEXTS = ("hi", "I need to sell my house", "it is in Ballard", "sorry, I meant I want to buy", "in about 3 months")
+TEXTS = ("hi", "I need to sell my house", "sorry, I meant I want to buy")
 CRM_FAULTS = "503_not_executed:0.1,executed_then_cut:0.1,429:0.05:0.5"
 FINAL = {"REPLIED", "SUPPRESSED", "ESCALATED_HUMAN", "DEAD_LETTER", "RECORDED"}
 PROCESSES = ("lead", "seller", "buyer", "handoff", "cache", "gateway", "crm", "claude", "valkey", "postgres")
@@ -32,7 +33,7 @@ async def converse(system: System, number: int) -> None:
             mine = [each for each in messages if each["author"] == "person"]
             return mine[-1]["webhook"] == "lost" or sum(each["author"] == "bot" for each in messages) > before
 
-        await until(f"an answer to {words!r}", answered_or_lost, seconds=60)
+        await until(f"an answer to {words!r}", answered_or_lost, seconds=120)
 
 
 async def patiently(attempt: Any) -> Any:
@@ -72,7 +73,7 @@ async def check_invariants(system: System) -> collections.Counter[str]:
     assert {each["id"] for each in taken} == {row["crm_message_id"] for row in outbox if row["state"] == "SENT"}, (
         "the CRM has texts that no outbox row knows, or the other way round"
     )
-    assert not duplicates((row["crm_message_id"] for row in outbox if row["crm_message_id"]))
+    assert not duplicates(row["crm_message_id"] for row in outbox if row["crm_message_id"])
     texts = collections.Counter((each["contact_id"], each["body"]) for each in taken)
     meant = collections.Counter((row["contact_id"], row["body"]) for row in outbox)
     assert not texts - meant, "a text went out more often than it was meant"
@@ -97,24 +98,26 @@ async def test_sigkill_of_every_process_once_loses_nothing_and_repeats_nothing(t
             await until(f"{name} is back", back, seconds=60)
         await talk
         outcomes = await check_invariants(system)
-        assert outcomes["REPLIED"] >= PEOPLE * 2
+        assert outcomes["REPLIED"] >= PEOPLE
         assert outcomes["DEAD_LETTER"] == 0
 
 
 @pytest.mark.parametrize(
-    "crash_at",
+    ("crash_at", "victims"),
     [
-        "gateway.after_inbox_commit:11",
-        "gateway.after_claim:9",
-        "gateway.after_crm_post:7",
-        "bot.during_model_call:5",
-        "bot.after_complete_turn:5",
+        ("gateway.after_inbox_commit:37,bot.during_model_call:5", ("gateway", "lead")),
+        ("gateway.after_claim:17,bot.after_complete_turn:5", ("gateway", "lead")),
+        ("gateway.after_crm_post:11", ("gateway",)),
     ],
 )
-async def test_sigkill_at_a_named_point_loses_nothing_and_repeats_nothing(tmp_path: Path, crash_at: str) -> None:
+async def test_sigkill_at_a_named_point_loses_nothing_and_repeats_nothing(
+    tmp_path: Path, crash_at: str, victims: tuple[str, ...]
+) -> None:
+    """Method: each process kills itself at the n-th pass of its point, in every life anew."""
     settings = {"PORCHLIGHT_CRM_FAULTS": CRM_FAULTS, "PORCHLIGHT_CRASH_AT": crash_at}
     async with System(tmp_path / "state", settings) as system:
         await asyncio.gather(*(converse(system, number) for number in range(PEOPLE)))
         outcomes = await check_invariants(system)
-        assert any("ended with code -9" in line for line in system.lines), "the point was never passed"
-        assert outcomes["REPLIED"] >= PEOPLE * 2
+        for name in victims:
+            assert any(f"{name} ended with code -9" in line for line in system.lines), f"{name} never died"
+        assert outcomes["REPLIED"] >= PEOPLE

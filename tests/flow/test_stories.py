@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from porchlight.contact.v1 import contact_service_pb2 as pb
+
 from tests.support.system import TENANT, System, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")

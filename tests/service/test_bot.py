@@ -154,7 +154,7 @@ class Desk:
 async def a_desk(
     database: Database, tmp_path: Path, stack: AsyncExitStack, *, bot: str = "lead", **changes: Any
 ) -> Desk:
-    neighbours = Scripted(arbiter=deny, cache=failing(errors.ModelUnavailable("scripted")))
+    neighbours = Scripted(arbiter=deny, cache=failing(errors.ModelUnavailable("scripted")))  # type: ignore[abstract]
     other = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     handoff_grpc.add_HandoffServiceServicer_to_server(neighbours, other)
     cache_grpc.add_CacheServiceServicer_to_server(neighbours, other)
@@ -269,7 +269,7 @@ async def test_unknown_contact_is_not_found(desk: Desk) -> None:
 
 @pytest.mark.parametrize("change", [{"tenant_id": ""}, {"contact_id": "x" * 65}, {"turn_no": 0}, {"epoch": -1}])
 async def test_bad_field_is_named(desk: Desk, change: dict[str, Any]) -> None:
-    fields = {"tenant_id": TENANT, "contact_id": CONTACT, "epoch": 1, "turn_no": 1} | change
+    fields: dict[str, Any] = {"tenant_id": TENANT, "contact_id": CONTACT, "epoch": 1, "turn_no": 1} | change
     request = pb.HandleTurnRequest(messages=[pb.Message(message_id="m_1", text="hi")], **fields)
     with pytest.raises(errors.InvalidField) as refused:
         await call((await desk.stub("gateway")).HandleTurn, request, seconds=5)
@@ -429,15 +429,19 @@ async def test_who_wants_no_texts_gets_none_and_the_message_has_its_outcome(desk
     assert (await desk.record())["move"] == "stay_silent"
 
 
-async def test_what_a_seller_confides_is_stored_private_and_not_sent_to_the_arbiter(
+async def test_what_a_seller_confides_is_private_in_the_store_and_on_the_way_to_the_arbiter(
     database: Database, tmp_path: Path, stack: AsyncExitStack
 ) -> None:
     desk = await a_desk(database, tmp_path, stack, bot="seller")
-    await desk.answered("I want to sell because of a divorce, hoping for 600k")
+    await desk.answered("I want to sell because of a divorce")
+    await desk.answered("I must get 600k at least. And I want to look at homes to buy now")
     rows = await desk.rows("select name, private_to from porchlight.fact where private_to is not null order by name")
     assert [tuple(row) for row in rows] == [("motivation", "seller"), ("price_expectation_usd", "seller")]
-    await desk.answered("no, actually I want to buy, up to 700k")
-    assert [fact.name for asked in desk.neighbours.asked for fact in asked.proposal.facts] == ["intent"]
+    (asked,) = desk.neighbours.asked
+    private = {fact.name: fact.private_to for fact in asked.proposal.facts}
+    assert private["price_expectation_usd"] == "seller"
+    assert private["intent"] == ""
+    assert "600" not in asked.proposal.summary
 
 
 # --- offers

@@ -12,6 +12,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx2
 import pytest
 from porchlight.cache.v1 import cache_service_pb2 as pb
@@ -449,6 +450,29 @@ async def test_redis_that_hangs_or_dies_costs_nothing_but_time(
         with contextlib.suppress(ProcessLookupError):
             os.kill(store.child.pid, signal.SIGCONT)
         await store.stop()
+
+
+async def test_lost_postgres_takes_neither_old_answers_nor_new_ones(
+    start: Start, claude: ScriptedClaude, stored: Database
+):
+    stub = await start(anthropic_base_url=claude.url)
+    await complete(stub)
+    admin = await asyncpg.connect(stored.cluster.admin_url)
+    await admin.execute(f"alter database {stored.name} with allow_connections false")
+    await admin.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1", stored.name)
+    tiers = [(await complete(stub, ask(text))).tier for text in ("I need to sell my house", "new", "new")]
+    assert tiers == [pb.TIER_L1, pb.TIER_UPSTREAM, pb.TIER_L1]
+    await admin.execute(f"alter database {stored.name} with allow_connections true")
+    await admin.close()
+    await until(lambda: _count(stored, 2))  # what was asked meanwhile is on record in the end
+
+
+async def test_process_that_never_saw_postgres_says_that_it_is_the_store(start: Start, claude: ScriptedClaude):
+    stub = await start(
+        anthropic_base_url=claude.url, database_url=f"postgresql://nobody@127.0.0.1:{free_port()}/nowhere"
+    )
+    with pytest.raises(errors.StoreUnavailable):
+        await complete(stub)
 
 
 async def test_prompts_of_a_new_content_get_new_answers(

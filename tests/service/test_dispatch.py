@@ -4,11 +4,11 @@ import asyncio
 from collections import deque
 from datetime import timedelta
 
+import grpc
 import pytest
 from porchlight.bot.v1 import bot_service_pb2 as pb
 from porchlight.bot.v1.bot_service_pb2_grpc import BotServiceServicer, add_BotServiceServicer_to_server
 
-import grpc
 from kit.errors import InvalidField, NotTheOwner, ServiceUnavailable, StaleTurn
 from kit.lane import Lane, Turn
 from kit.pg.lane import PgLane

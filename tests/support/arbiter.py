@@ -250,3 +250,11 @@ async def running_desk(database: Database, directory: Path, bots: dict[str, Scri
             stop.set()
             await asyncio.gather(*workers)
             await rpc.server.stop(0)
+
+
+@asynccontextmanager
+async def fresh_desk(database: Database, directory: Path) -> AsyncIterator[Desk]:
+    """An arbiter with three accepting bots, and one contact that lead owns."""
+    async with running_bots() as bots, running_desk(database, directory, bots) as desk:
+        await desk.put_contact()
+        yield desk

@@ -36,7 +36,7 @@ BROKERAGE = Brokerage(name="Acme Homes")
 class Door:
     """A running HTTP server and the key its webhooks are signed with."""
 
-    intake: Intake
+    intake: Intake | None
     client: httpx2.AsyncClient
     key: Ed25519PrivateKey
 
@@ -55,7 +55,9 @@ class Door:
 
 
 @contextlib.asynccontextmanager
-async def running_door(lane: Lane, *, tenants: frozenset[str] = frozenset({LOC}), **changes: Any) -> AsyncIterator[Door]:
+async def running_door(
+    lane: Lane, *, tenants: frozenset[str] = frozenset({LOC}), **changes: Any
+) -> AsyncIterator[Door]:
     """Serve webhooks over a real socket."""
     key = Ed25519PrivateKey.generate()
     intake = Intake(
@@ -129,7 +131,7 @@ async def running_crm(directory: Path, *, limit: int = 10_000) -> AsyncIterator[
     )
     listener = bind("127.0.0.1:0")
     serving = server(make_app(settings), "crm")
-    serving.capture_signals = contextlib.nullcontext  # type: ignore[method-assign]
+    serving.capture_signals = contextlib.nullcontext  # type: ignore[method-assign,assignment]
     task = asyncio.create_task(serving.serve(sockets=[listener]))
     await until(lambda: serving.started)
     port = listener.getsockname()[1]
@@ -176,13 +178,15 @@ async def rows(admin_url: str, sql: str, *arguments: object) -> list[dict[str, A
 _EVENT_IDS = itertools.count(1)
 
 
-async def says(lane: Lane, contact_id: str, text: str = "hello", **changes: Any) -> None:
-    """Let a person write."""
+async def says(
+    lane: Lane, contact_id: str, text: str = "hello", *, kind: EventKind = EventKind.MESSAGE_IN, **changes: Any
+) -> None:
+    """Let a person write, or somebody else."""
     event = Event(
         tenant_id=LOC,
         source="ghl",
         event_id=f"e_{next(_EVENT_IDS)}",
-        kind=EventKind.MESSAGE_IN,
+        kind=kind,
         contact_id=contact_id,
         channel="SMS",
         text=text,

@@ -63,6 +63,10 @@ def test_what_stands_in_the_messages_becomes_a_fact_with_its_words_and_its_promp
         ("99 bedrooms", {"bedrooms_min": an_item(99, "99 bedrooms")}),
         ("soon", {"timeline": an_item("soon", "soon")}),
         ("with a loan", {"financing": an_item("loan", "with a loan")}),
+        (
+            "sorry, I meant I want to buy",
+            {"area": an_item("sorry, I meant I want to buy", "sorry, I meant I want to buy")},
+        ),
         ("I like Ballard", {"mood": an_item("good", "Ballard")}),
     ],
 )

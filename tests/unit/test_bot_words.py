@@ -116,3 +116,15 @@ def test_question_about_a_home_is_one_that_this_bot_cannot_answer():
     assert words.asks_something("what is my home worth")
     assert not words.asks_something("can you help me sell?")
     assert not words.asks_something("I want a garage")
+
+
+@pytest.mark.parametrize(
+    "said", ["homes", "the house", "sorry, I meant I want to buy", "next month", "asap", "x" * 70, ""]
+)
+def test_model_cannot_make_a_place_of_other_words(said):
+    assert not words.names_a_place(said)
+
+
+@pytest.mark.parametrize("said", ["Queen Anne", "98107", "north seattle", "123 Main St", "St. Paul"])
+def test_name_of_a_place_is_taken_from_the_model(said):
+    assert words.names_a_place(said)

@@ -52,7 +52,10 @@ def test_conversation_asks_for_each_thing_once_and_ends_with_an_agent():
     talked = Conversation(owner="buyer")
     questions = [talked.say(text).question for text in ("hello", "Ballard", "450k", "3", "in 2 months", "cash")]
     assert questions == ["area", "price_max_usd", "bedrooms_min", "timeline", "financing", ""]
-    assert "An agent of Porchlight Realty (sample) will follow up with homes that fit." in talked.moves[-1].reply
+    assert (
+        "An agent of Porchlight Realty (sample) can read this conversation and take over at any time."
+        in talked.moves[-1].reply
+    )
 
 
 def test_opening_says_back_what_the_handoff_brought_and_asks_the_next_thing():

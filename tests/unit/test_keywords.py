@@ -19,7 +19,12 @@ CASES = [str.lower, str.upper, str.title, str.swapcase]
 
 @pytest.mark.parametrize("word", STOPS)
 def test_opt_out_is_recognised_in_every_form(word):
-    missed = [form.format(case(word)) for form in FORMS for case in CASES if keyword(form.format(case(word))) is not Keyword.STOP]
+    missed = [
+        form.format(case(word))
+        for form in FORMS
+        for case in CASES
+        if keyword(form.format(case(word))) is not Keyword.STOP
+    ]
     assert missed == []
 
 

@@ -99,10 +99,18 @@ def test_plain_wish_to_look_at_homes_now_goes_to_the_buyer_bot():
     assert 0.6 <= move.confidence < 0.8
 
 
-def test_what_is_confided_is_stored_before_the_contact_moves():
+def test_plain_wish_to_buy_moves_the_contact_also_when_buying_was_planned_before():
+    known = {"intent": "both", "buying_plan": True}
+    assert decided(SELLER, "I want to look at homes to buy now", known=known, source_bot="lead").target == "buyer"
+    assert decided(SELLER, "I also want to buy something bigger", known=known, source_bot="lead").target == ""
+
+
+def test_what_is_confided_stands_in_no_summary_for_another_bot():
     situation = a_situation(SELLER, "I must get 600k at least. And I want to look at homes to buy now", known=SELLING)
     assert {fact.name for fact in situation.learned if fact.private_to} == {"price_expectation_usd"}
-    assert SELLER.decide(situation).kind is MoveKind.ASK
+    move = SELLER.decide(situation)
+    assert move.target == "buyer"
+    assert "600" not in move.summary
 
 
 def test_refused_correction_is_answered_without_asking_about_selling():

@@ -59,6 +59,7 @@ class CacheServiceServicer:
         - `NOT_FOUND` / `PROMPT_NOT_FOUND`
         - `RESOURCE_EXHAUSTED` / `BUDGET_EXHAUSTED`
         - `UNAVAILABLE` / `MODEL_UNAVAILABLE`
+        - `UNAVAILABLE` / `STORE_UNAVAILABLE`: the prompts were never read yet.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -46,6 +46,7 @@ class CacheServiceStub:
     - `NOT_FOUND` / `PROMPT_NOT_FOUND`
     - `RESOURCE_EXHAUSTED` / `BUDGET_EXHAUSTED`
     - `UNAVAILABLE` / `MODEL_UNAVAILABLE`
+    - `UNAVAILABLE` / `STORE_UNAVAILABLE`: the prompts were never read yet.
     """
 
 @_typing.type_check_only
@@ -66,6 +67,7 @@ class CacheServiceAsyncStub(CacheServiceStub):
     - `NOT_FOUND` / `PROMPT_NOT_FOUND`
     - `RESOURCE_EXHAUSTED` / `BUDGET_EXHAUSTED`
     - `UNAVAILABLE` / `MODEL_UNAVAILABLE`
+    - `UNAVAILABLE` / `STORE_UNAVAILABLE`: the prompts were never read yet.
     """
 
 class CacheServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -89,6 +91,7 @@ class CacheServiceServicer(metaclass=_abc_1.ABCMeta):
         - `NOT_FOUND` / `PROMPT_NOT_FOUND`
         - `RESOURCE_EXHAUSTED` / `BUDGET_EXHAUSTED`
         - `UNAVAILABLE` / `MODEL_UNAVAILABLE`
+        - `UNAVAILABLE` / `STORE_UNAVAILABLE`: the prompts were never read yet.
         """
 
 def add_CacheServiceServicer_to_server(servicer: CacheServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
