@@ -9,7 +9,7 @@ import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any
 
 from kit.clock import Clock
 from kit.lane import (
@@ -46,11 +46,8 @@ from kit.lane_memory_rows import (
 )
 
 
-LAST_ATTEMPT_WAIT: Final = timedelta(milliseconds=500)
-
-
-def _at_last_attempt(c: ContactRow, attempts_most: int) -> bool:
-    return any(row.attempts >= attempts_most - 1 for row in c.waiting())
+def _failed_twice(c: ContactRow) -> bool:
+    return any(row.attempts > 1 for row in c.waiting())
 
 
 def _leased(c: ContactRow, now: datetime) -> bool:
@@ -168,8 +165,17 @@ class MemoryLane:
             (c for c in self._contacts.values() if c.ready_time is not None and c.ready_time <= now),
             key=lambda c: c.ready_time or now,
         )
-        found = (self._claim(c, lease, messages_most, attempts_most) for c in ready[:limit] if c.owner != "human")
-        return [turn for turn in found if turn is not None]
+        suspected = {c.owner for c in self._contacts.values() if _failed_twice(c) and (c in ready or _leased(c, now))}
+        turns: list[Turn] = []
+        for c in ready:
+            # Who failed twice is tried while the bot does nothing else: see claim_turn.
+            alone = c.owner not in suspected or (
+                _failed_twice(c) and not any(k.owner == c.owner and _leased(k, now) for k in self._contacts.values())
+            )
+            if len(turns) < limit and c.owner != "human" and alone:
+                turn = self._claim(c, lease, messages_most, attempts_most)
+                turns += [turn] if turn else []
+        return turns
 
     def _claim(self, c: ContactRow, lease: timedelta, messages_most: int, attempts_most: int) -> Turn | None:
         if c.open_texts():
@@ -180,12 +186,6 @@ class MemoryLane:
         for row in c.waiting():
             if row.attempts >= attempts_most:
                 row.outcome, row.cause = "DEAD_LETTER", row.cause or "TURN_NEVER_ENDED"
-        if _at_last_attempt(c, attempts_most) and any(
-            other.owner == c.owner and _leased(other, self._clock()) and _at_last_attempt(other, attempts_most)
-            for other in self._contacts.values()
-        ):
-            c.ready_time, c.lease_expire_time = self._clock() + LAST_ATTEMPT_WAIT, None
-            return None
         rows = c.waiting()[:messages_most]
         c.ready_time = c.lease_expire_time = self._clock() + lease if rows else None
         if not rows:

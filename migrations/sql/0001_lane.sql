@@ -38,6 +38,7 @@ comment on column contact.turn_no is 'Changes with every claim of the lane.';
 comment on column contact.version is 'Changes with whatever the handoff policy looks at.';
 comment on column contact.ready_time is 'When the lane may be claimed next; null when nothing waits.';
 create index contact_ready on contact (ready_time) where ready_time is not null;
+create index contact_leased on contact (owner, lease_expire_time) where lease_expire_time is not null;
 
 create table inbox (
     inbox_id bigint generated always as identity primary key,
@@ -60,6 +61,7 @@ create table inbox (
 comment on column inbox.outcome is 'WAITING until it is one of REPLIED, HANDED_OFF, SUPPRESSED, ESCALATED_HUMAN, DEAD_LETTER, RECORDED.';
 create unique index inbox_crm_message on inbox (tenant_id, crm_message_id) where crm_message_id is not null;
 create index inbox_waiting on inbox (tenant_id, contact_id, write_time, inbox_id) where outcome = 'WAITING';
+create index inbox_suspected on inbox (tenant_id, contact_id) where outcome = 'WAITING' and attempts > 1;
 create index inbox_contact on inbox (tenant_id, contact_id, receive_time desc);
 
 create table turn (
@@ -415,12 +417,26 @@ declare
     v_now timestamptz := porchlight_now();
     v_ids text[];
     v_messages jsonb;
+    v_suspected text[];
 begin
+    -- A crash counts for every turn that the bot had open. Who failed twice is therefore tried while the bot does
+    -- nothing else, so that a message dies of its own fault and not of its neighbour's.
+    select coalesce(array_agg(distinct k.owner), '{}') into v_suspected
+      from inbox i join contact k using (tenant_id, contact_id)
+     where i.outcome = 'WAITING' and i.attempts > 1 and k.pending_handoff_id is null
+       and (k.ready_time <= v_now or k.lease_expire_time > v_now);
     for c in
-        select * from contact
+        select * from contact q
          where ready_time <= v_now and pending_handoff_id is null and owner <> 'human'
+           and (owner <> all (v_suspected)
+                or exists (select from inbox i where i.tenant_id = q.tenant_id and i.contact_id = q.contact_id
+                              and i.outcome = 'WAITING' and i.attempts > 1)
+                   and not exists (select from contact k where k.owner = q.owner and k.lease_expire_time > v_now))
          order by ready_time limit p_limit for update skip locked
     loop
+        -- Of several suspects one goes first.
+        continue when c.owner = any (v_suspected) and exists (
+            select from contact k where k.owner = c.owner and k.lease_expire_time > v_now);
         -- An earlier reply goes out first: it belongs to this owner and comes before what the next turn says.
         if exists (select from outbox o where o.tenant_id = c.tenant_id and o.contact_id = c.contact_id
                       and o.state in ('PENDING', 'CLAIMED')) then
@@ -432,17 +448,6 @@ begin
          where tenant_id = c.tenant_id and contact_id = c.contact_id and state = 'OPEN';
         update inbox set outcome = 'DEAD_LETTER', cause = coalesce(cause, 'TURN_NEVER_ENDED')
          where tenant_id = c.tenant_id and contact_id = c.contact_id and outcome = 'WAITING' and attempts >= p_attempts_most;
-        -- A crash counts for every turn that the bot had open. A last attempt is therefore made while no other
-        -- lane of the bot makes one, so that a message dies of its own fault and not of its neighbour's.
-        if exists (select from inbox i where i.tenant_id = c.tenant_id and i.contact_id = c.contact_id
-                      and i.outcome = 'WAITING' and i.attempts >= p_attempts_most - 1)
-           and exists (select from inbox i join contact k using (tenant_id, contact_id)
-                        where i.outcome = 'WAITING' and i.attempts >= p_attempts_most - 1
-                          and k.owner = c.owner and k.lease_expire_time > v_now) then
-            update contact set ready_time = v_now + interval '500 milliseconds', lease_expire_time = null
-             where tenant_id = c.tenant_id and contact_id = c.contact_id;
-            continue;
-        end if;
         select array_agg(message_id order by write_time, inbox_id),
                jsonb_agg(jsonb_build_object('message_id', message_id, 'text', body, 'channel', channel,
                                             'write_time', write_time) order by write_time, inbox_id)

@@ -19,13 +19,62 @@ _RETRYABLE: Final = {429: "RATE_LIMITED", 500: "SERVER_ERROR", 529: "OVERLOADED"
 _NEVER_SENT: Final = frozenset({"ConnectError", "ConnectTimeout", "PoolTimeout", "UnsupportedProtocol"})
 
 
-async def open_claude(*, api_key: str, base_url: str) -> "ClaudeModel":
-    """Make a client. Imports the SDK, off the event loop: that takes more than a second.
+class ClaudeModel:
+    """Asks Claude's Messages API.
 
-    Args:
-        api_key: The vendor's key; a stand-in takes anything.
-        base_url: "" means the vendor's own.
+    Structured output goes through `output_config`: today's models refuse a forced
+    tool, sampling parameters and prefill (cache page, section 7).
     """
+
+    def __init__(self, *, api_key: str, base_url: str) -> None:
+        """Begin to import the SDK, which takes seconds; the first question waits for it.
+
+        Args:
+            api_key: The vendor's key; a stand-in takes anything.
+            base_url: "" means the vendor's own.
+        """
+        self._opening = asyncio.create_task(_open(api_key, base_url), name="open-claude")
+
+    async def ask(self, question: Question, *, seconds: float) -> bytes:
+        """Return the body of a 200 answer, unread; the SDK would make something of anything.
+
+        Raises:
+            ModelFailed: There is none within `seconds`. The SDK's own timeout is per
+                read, so a body that drips would outlast it; ours is for all of it.
+        """
+        try:
+            async with asyncio.timeout(seconds) as time:
+                sdk, client = await asyncio.shield(self._opening)
+        except TimeoutError as error:
+            raise ModelFailed("TIMEOUT", retryable=True, may_cost=False) from error
+        left = max(0.0, (time.when() or 0.0) - asyncio.get_running_loop().time())
+        try:
+            async with asyncio.timeout(left):
+                raw = await client.messages.with_raw_response.create(**_arguments(question), timeout=left)
+                body: bytes = raw.http_response.content
+                return body
+        except (TimeoutError, sdk.APITimeoutError) as error:
+            raise ModelFailed("TIMEOUT", retryable=True, may_cost=_was_sent(error)) from error
+        except sdk.APIStatusError as error:
+            status = int(error.status_code)
+            raise ModelFailed(
+                _RETRYABLE.get(status, f"HTTP_{status}"),
+                retryable=status in _RETRYABLE,
+                may_cost=False,
+                retry_after_seconds=_retry_after(error.response.headers.get("retry-after")),
+            ) from error
+        except sdk.APIConnectionError as error:
+            raise ModelFailed("CONNECTION_LOST", retryable=True, may_cost=_was_sent(error)) from error
+        except sdk.AnthropicError as error:
+            raise ModelFailed("CLIENT_ERROR", retryable=False, may_cost=True) from error
+
+    async def close(self) -> None:
+        """Close all connections."""
+        _, client = await self._opening
+        await client.close()
+
+
+async def _open(api_key: str, base_url: str) -> tuple[ModuleType, Any]:
     sdk = await asyncio.to_thread(importlib.import_module, "anthropic")
     client = sdk.AsyncAnthropic(
         # Both explicit, so that no other variable or file of the SDK's decides where words go.
@@ -36,50 +85,7 @@ async def open_claude(*, api_key: str, base_url: str) -> "ClaudeModel":
         http_client=sdk.DefaultAsyncHttpxClient(follow_redirects=False),
     )
     await asyncio.to_thread(lambda: client.messages)  # imported at the first use, which would stop the loop
-    return ClaudeModel(sdk, client)
-
-
-class ClaudeModel:
-    """Asks Claude's Messages API.
-
-    Structured output goes through `output_config`: today's models refuse a forced
-    tool, sampling parameters and prefill (cache page, section 7).
-    """
-
-    def __init__(self, sdk: ModuleType, client: Any) -> None:
-        self._sdk = sdk
-        self._client = client
-
-    async def ask(self, question: Question, *, seconds: float) -> bytes:
-        """Return the body of a 200 answer, unread; the SDK would make something of anything.
-
-        Raises:
-            ModelFailed: There is none within `seconds`. The SDK's own timeout is per
-                read, so a body that drips would outlast it; ours is for all of it.
-        """
-        try:
-            async with asyncio.timeout(seconds):
-                raw = await self._client.messages.with_raw_response.create(**_arguments(question), timeout=seconds)
-                body: bytes = raw.http_response.content
-                return body
-        except (TimeoutError, self._sdk.APITimeoutError) as error:
-            raise ModelFailed("TIMEOUT", retryable=True, may_cost=_was_sent(error)) from error
-        except self._sdk.APIStatusError as error:
-            status = int(error.status_code)
-            raise ModelFailed(
-                _RETRYABLE.get(status, f"HTTP_{status}"),
-                retryable=status in _RETRYABLE,
-                may_cost=False,
-                retry_after_seconds=_retry_after(error.response.headers.get("retry-after")),
-            ) from error
-        except self._sdk.APIConnectionError as error:
-            raise ModelFailed("CONNECTION_LOST", retryable=True, may_cost=_was_sent(error)) from error
-        except self._sdk.AnthropicError as error:
-            raise ModelFailed("CLIENT_ERROR", retryable=False, may_cost=True) from error
-
-    async def close(self) -> None:
-        """Close all connections."""
-        await self._client.close()
+    return sdk, client
 
 
 def _arguments(question: Question) -> dict[str, Any]:

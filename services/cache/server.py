@@ -22,7 +22,7 @@ from services.cache.complete import Answered, Completions
 from services.cache.ledger import Recorder
 from services.cache.ledger_pg import PgLedger
 from services.cache.model import Model
-from services.cache.model_claude import open_claude
+from services.cache.model_claude import ClaudeModel
 from services.cache.prompts import Prompts
 from services.cache.prompts_pg import PgPromptStore
 from services.cache.settings import CacheSettings
@@ -80,7 +80,7 @@ async def build(settings: CacheSettings, stack: AsyncExitStack) -> Served:
     """Put the process together."""
     model: Model | None = None
     if settings.has_model:
-        claude = await open_claude(
+        claude = ClaudeModel(
             api_key=settings.anthropic_api_key.get_secret_value(), base_url=settings.anthropic_base_url
         )
         stack.push_async_callback(claude.close)

@@ -392,22 +392,25 @@ async def test_message_that_was_opened_three_times_in_vain_is_a_dead_letter(worl
     assert (message["outcome"], message["cause"]) == ("DEAD_LETTER", "INTERNAL")
 
 
-async def test_last_attempt_waits_while_a_neighbour_makes_its_last_one(world):
-    """A crash counts for all turns in flight, so an innocent message must not share its last attempt with the culprit."""
+async def test_message_that_failed_twice_is_tried_while_its_bot_does_nothing_else(world):
+    """A crash counts for all turns in flight, so an innocent message must not share its last attempt with anybody."""
     for contact in ("c_1", "c_2"):
         await world.says("poison or neighbour", contact_id=contact)
     for _ in range(2):
         for turn in await world.claim():
             await world.open(turn)
             await world.lane.release(turn, cause="INTERNAL", wait=seconds(0))
-    (alone,) = await world.claim()
-    await world.open(alone)
-    await world.step(seconds(1))
-    assert await world.claim() == []
-    await world.complete(alone)
-    await world.step(seconds(1))
-    (neighbour,) = await world.claim()
-    assert neighbour.contact_id != alone.contact_id
+    await world.says("hello", contact_id="c_3")
+    alone = []
+    for _ in range(2):
+        (turn,) = await world.claim()
+        assert await world.claim() == []
+        await world.open(turn)
+        await world.complete(turn)
+        await world.delivers()
+        alone.append(turn.contact_id)
+    assert sorted(alone) == ["c_1", "c_2"]
+    assert [turn.contact_id for turn in await world.claim()] == ["c_3"]
 
 
 async def test_lane_moves_on_after_a_dead_letter(world):

@@ -105,8 +105,8 @@ async def test_sigkill_of_every_process_once_loses_nothing_and_repeats_nothing(t
 @pytest.mark.parametrize(
     ("crash_at", "victims"),
     [
-        ("gateway.after_inbox_commit:37,bot.during_model_call:7", ("gateway", "lead")),
-        ("gateway.after_claim:17,bot.after_complete_turn:7", ("gateway", "lead")),
+        ("gateway.after_inbox_commit:37,bot.during_model_call:13", ("gateway", "lead")),
+        ("gateway.after_claim:17,bot.after_complete_turn:13", ("gateway", "lead")),
         ("gateway.after_crm_post:11", ("gateway",)),
     ],
 )
