@@ -11,7 +11,7 @@ from porchlight.cache.v1.cache_service_pb2_grpc import CacheServiceServicer, add
 class Echo(CacheServiceServicer):
     """Answers Complete with the variables it was given."""
 
-    async def Complete(  # type: ignore[override]
+    async def Complete(
         self, request: pb.CompleteRequest, context: grpc.aio.ServicerContext[object, object]
     ) -> pb.CompleteResponse:
         return pb.CompleteResponse(content=next(iter(request.variables.values()), ""))

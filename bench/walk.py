@@ -9,11 +9,12 @@ replaces this bench's part of bench/RESULTS.md.
 
 import argparse
 import asyncio
+import itertools
 import json
 import sys
 import tempfile
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import date
 from pathlib import Path
 
@@ -82,13 +83,13 @@ async def measure_calls(system: System, ways: dict[str, Way], *, rounds: int, ca
         await echo.wait()
 
 
-async def measure_turns(system: System, way: Way, words: str, *, turns: int) -> None:
+async def measure_turns(system: System, way: Way, words: str, *, turns: int, phones: Iterator[int]) -> None:
     """Text as `turns` new people, one after the other; times are the database's, webhook stored to text sent."""
     pids = [system.pid(name) for name in SERVING]
     before = cpu_of(pids)
     contacts = []
     for _ in range(turns):
-        contact = await system.contact("Bench", f"(206) 555-{uuid.uuid4().int % 10_000:04d}")
+        contact = await system.contact("Bench", f"(206) 555-{next(phones):04d}")
         contacts.append(contact)
         await system.text(contact, words)
 
@@ -108,16 +109,6 @@ async def measure_turns(system: System, way: Way, words: str, *, turns: int) -> 
     way.seconds += [row["seconds"] for row in rows]
 
 
-async def measure_commit(system: System, way: Way, *, calls: int) -> None:
-    """One durable commit, as the yardstick of what a turn must pay at least four times."""
-    await system.sql("create table if not exists bench_commit (id uuid)")
-
-    async def commit() -> None:
-        await system.sql("insert into bench_commit values ($1)", uuid.uuid4())
-
-    await run_calls(way, commit, count=calls, in_flight=1, pids=[system.pid("postgres")])
-
-
 async def run(*, rounds: int, calls: int, turns: int) -> str:
     """Run everything and return the report."""
     names = {
@@ -134,14 +125,16 @@ async def run(*, rounds: int, calls: int, turns: int) -> str:
         "PORCHLIGHT_DEBOUNCE_SECONDS": "0",
         "PORCHLIGHT_CLAUDE_REQUESTS_PER_MINUTE": "100000",
         "PORCHLIGHT_CRM_LIMIT": "1000000",
-        "PORCHLIGHT_CRM_REQUESTS_PER_10_SECONDS": "100000",
     }
     with tempfile.TemporaryDirectory() as folder:
         async with System(Path(folder) / "state", settings) as system:
             await measure_calls(system, ways, rounds=rounds, calls=calls)
+            phones = itertools.count(1000)
             for _ in range(rounds):
-                await measure_turns(system, ways["turn"], "hello there", turns=turns // 2)
-                await measure_turns(system, ways["handoff"], "I need to sell my house ASAP", turns=turns // 2)
+                await measure_turns(system, ways["turn"], "hello there", turns=turns // 2, phones=phones)
+                await measure_turns(
+                    system, ways["handoff"], "I need to sell my house ASAP", turns=turns // 2, phones=phones
+                )
     note = json.dumps({"rounds": rounds, "calls": calls, "turns": turns})
     return (
         f"Machine: {machine()}. Date: {date.today()}. Run: `python -m bench.walk`, {note}, one call at a time unless said.\n\n"
