@@ -60,6 +60,9 @@ def bind(listen: str) -> socket.socket:
     host, _, port = listen.rpartition(":")
     listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET, socket.SOCK_STREAM)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Connections inherit it. asyncio sets it only on sockets that say they are TCP, which accepted ones do not
+    # when the listener is ours: every second answer of a connection then waits 40 ms for an acknowledgement.
+    listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     listener.bind((host.strip("[]"), int(port)))
     listener.listen(2048)
     return listener
