@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "PORCHLIGHT_"
@@ -27,8 +27,14 @@ class Settings(BaseSettings):
     metrics_listen: str = Field(
         default="", description="Address of Prometheus metrics over HTTP; empty turns them off."
     )
+    # Before database_url, which looks at it.
+    database_url_file: Path | None = Field(
+        default=None, description="File with the URL of Postgres; for containers, whose environment anybody may read."
+    )
     database_url: SecretStr = Field(
-        default=SecretStr(""), description="Postgres, as postgresql://user:password@host:port/db."
+        default=SecretStr(""),
+        validate_default=True,
+        description="Postgres, as postgresql://user:password@host:port/db; wins over the file.",
     )
     redis_url: SecretStr = Field(default=SecretStr(""), description="Redis or Valkey; empty means that there is none.")
     token_file: Path | None = Field(default=None, description="File with this process's own token.")
@@ -54,6 +60,18 @@ class Settings(BaseSettings):
     tls_ca_file: Path | None = Field(
         default=None, description="Who signs the neighbours' certificates, PEM; asks for mTLS."
     )
+
+    @field_validator("database_url", mode="before")
+    @classmethod
+    def _read_url(cls, value: object, info: ValidationInfo) -> object:
+        given = value.get_secret_value() if isinstance(value, SecretStr) else value
+        path = info.data.get("database_url_file")
+        if given or path is None:
+            return value
+        try:
+            return path.read_text(encoding="utf-8").strip()
+        except OSError:
+            raise ValueError("the file of PORCHLIGHT_DATABASE_URL_FILE cannot be read") from None
 
     @field_validator("bot_targets", mode="before")
     @classmethod

@@ -21,6 +21,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("doctor", help="say which stores would be used, and why")
     lanes = commands.add_parser("lanes", help="list contacts that wait, longest first")
     lanes.add_argument("--most", type=int, default=50, help="how many at most, 1 to 200")
+    setup = commands.add_parser("setup", help="make what containers need: secrets, certificates, the database")
+    setup.add_argument("--into", type=Path, required=True, help="directory that gets a folder per process")
+    setup.add_argument("--secrets-only", action="store_true", help="leave the database alone")
+    health = commands.add_parser("health", help="ask servers whether they are well; 1 when one is not")
+    health.add_argument("targets", nargs="+", help="host:port of a gRPC server, http://host:port of an HTTP server")
     given = parser.parse_args(arguments)
     run: dict[str, Callable[[argparse.Namespace], int]] = {
         "up": _up,
@@ -28,6 +33,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "token": _token,
         "doctor": _doctor,
         "lanes": _lanes,
+        "setup": _setup,
+        "health": _health,
     }
     try:
         return run[given.command](given)
@@ -116,17 +123,63 @@ def _doctor(_: argparse.Namespace) -> int:
 
 def _lanes(given: argparse.Namespace) -> int:
     from kit.errors import PorchlightError
+    from kit.rpc.tls import channel_credentials
+    from kit.settings import Settings
     from sandbox.lanes import rows
 
     target = os.environ.get("PORCHLIGHT_GATEWAY_TARGET", "127.0.0.1:50056")
     try:
-        for row in asyncio.run(rows(_state_dir(), target, most=given.most)):
+        for row in asyncio.run(
+            rows(_state_dir(), target, most=given.most, credentials=channel_credentials(Settings()))
+        ):
             sys.stdout.write(row + "\n")
     except FileNotFoundError:
         return _refuse(f"no operator token in {_state_dir()}; `porchlight up` makes it")
     except PorchlightError as error:
         return _refuse(str(error))
     return 0
+
+
+def _setup(given: argparse.Namespace) -> int:
+    from kit.clock import utc_now
+    from sandbox.environment import load_settings
+    from sandbox.setup import prepare_database, write_secrets
+
+    settings = load_settings(os.environ)
+    state_dir, into = settings.state_dir.absolute(), given.into
+    write_secrets(state_dir, into, now=utc_now())
+    sys.stdout.write(f"secrets are in {into}\n")
+    if given.secrets_only:
+        return 0
+    url = settings.database_url.get_secret_value()
+    if not url:
+        return _refuse("no database: set PORCHLIGHT_DATABASE_URL, or say --secrets-only")
+    try:
+        loaded = asyncio.run(prepare_database(state_dir, into, url))
+    except OSError as error:
+        return _refuse(f"the database does not answer: {error}")
+    sys.stdout.write(f"the database is up to date; {len(loaded)} prompts\n")
+    return 0
+
+
+def _health(given: argparse.Namespace) -> int:
+    from kit.rpc.tls import channel_credentials
+    from kit.settings import Settings
+    from sandbox.health import answers_http, says_serving
+
+    async def well(target: str) -> bool:
+        host, _, port = target.removeprefix("http://").rpartition(":")
+        if target.startswith("http://"):
+            return await answers_http(int(port), host)
+        return await says_serving(host, int(port), channel_credentials(Settings()))
+
+    async def ask() -> dict[str, bool]:
+        return {target: await well(target) for target in given.targets}
+
+    answers = asyncio.run(ask())
+    for target, answer in answers.items():
+        sys.stdout.write(f"{target} {'serves' if answer else 'does not serve'}\n")
+    return 0 if all(answers.values()) else 1
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse
 
 from kit import tokens
 from kit.clock import Clock, utc_now
+from kit.rpc import tls
 from sandbox.crm_api import SEND_KINDS, Api
 from sandbox.crm_phone import Phone
 from sandbox.crm_settings import CrmSettings
@@ -76,7 +77,9 @@ def make_app(settings: CrmSettings, *, timelines: Timelines | None = None, clock
     key = signing_key(settings.webhook_key_file)
     announcer = _Announcer()
     console = settings.token_file or settings.state_dir / "tokens" / "console"
-    stories = timelines or GatewayTimelines(settings.gateway_target, console)
+    stories = timelines or GatewayTimelines(
+        settings.gateway_target, console, credentials=tls.channel_credentials(settings)
+    )
     api = Api(crm, announcer, faults, token=bearer(settings), limit=settings.crm_limit)
     phone = Phone(
         crm,

@@ -33,8 +33,8 @@ class Timelines(Protocol):
 class GatewayTimelines:
     """Asks ContactService.GetTimeline with the console's token; the channel opens at the first question."""
 
-    def __init__(self, target: str, token_file: Path) -> None:
-        self._target, self._token_file = target, token_file
+    def __init__(self, target: str, token_file: Path, *, credentials: grpc.ChannelCredentials | None = None) -> None:
+        self._target, self._token_file, self._credentials = target, token_file, credentials
         self._channel: grpc.aio.Channel | None = None
 
     async def get(self, location_id: str, contact_id: str) -> dict[str, Any]:
@@ -44,7 +44,9 @@ class GatewayTimelines:
                 token = tokens.read_token(self._token_file)
             except (OSError, ValueError):
                 return {"available": False, "cause": "the console's token is missing"}
-            self._channel = client.open_channel(self._target, token=token, service="gateway")
+            self._channel = client.open_channel(
+                self._target, token=token, service="gateway", credentials=self._credentials
+            )
         stub = contact_grpc.ContactServiceStub(self._channel)
         request = contact_pb.GetTimelineRequest(tenant_id=location_id, contact_id=contact_id, page_size=MOST_ENTRIES)
         try:

@@ -16,7 +16,10 @@ from sandbox.table import BOTS, CACHE, CLAUDE, CRM, GATEWAY, HANDOFF, PROCESSES,
 # One address cannot be everybody's, and the owner's URLs are not for the services.
 LAUNCHER_DECIDES = frozenset(
     PREFIX + name
-    for name in ("CLAUDE_LISTEN", "CRM_LISTEN", "DATABASE_URL", "HTTP_LISTEN", "LISTEN", "METRICS_LISTEN", "REDIS_URL")
+    for name in (
+        *("CLAUDE_LISTEN", "CRM_LISTEN", "DATABASE_URL", "DATABASE_URL_FILE"),
+        *("HTTP_LISTEN", "LISTEN", "METRICS_LISTEN", "REDIS_URL"),
+    )
 )
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import UTC
 from pathlib import Path
 
+import grpc
 from porchlight.ops.v1 import ops_service_pb2 as ops_pb
 from porchlight.ops.v1 import ops_service_pb2_grpc as ops_grpc
 
@@ -14,7 +15,9 @@ from sandbox.keys import token_path
 COLUMNS = ("contact", "owner", "waits since (UTC)", "in", "out", "tries", "handoff")
 
 
-async def rows(state_dir: Path, target: str, *, most: int) -> list[str]:
+async def rows(
+    state_dir: Path, target: str, *, most: int, credentials: grpc.ChannelCredentials | None = None
+) -> list[str]:
     """Return a table of lanes as lines, the longest waiting first.
 
     Raises:
@@ -22,7 +25,7 @@ async def rows(state_dir: Path, target: str, *, most: int) -> list[str]:
         PorchlightError: The gateway refused, or cannot be reached.
     """
     token = read_token(token_path(state_dir, "operator"))
-    async with open_channel(target, token=token, service="gateway") as channel:
+    async with open_channel(target, token=token, service="gateway", credentials=credentials) as channel:
         stub = ops_grpc.OpsServiceStub(channel)
         answer = await call(stub.ListLanes, ops_pb.ListLanesRequest(page_size=most), seconds=5)
     return as_lines(answer.lanes)

@@ -1,10 +1,14 @@
 """The sandbox's own few statements to Postgres: is it up, and the login roles."""
 
+from collections.abc import Iterable
+from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import asyncpg
 
 from sandbox.child import StartFailed
+from sandbox.stores import secret
+from sandbox.table import Process
 
 GONE = (OSError, asyncpg.CannotConnectNowError, asyncpg.ConnectionDoesNotExistError, TimeoutError)
 
@@ -83,6 +87,18 @@ def login_url(url: str, role: str, password: str) -> str:
     parts = urlsplit(url)
     address = parts.netloc.rpartition("@")[2]
     return parts._replace(netloc=f"{quote(role, safe='')}:{quote(password, safe='')}@{address}").geturl()
+
+
+async def login_urls(admin_url: str, state_dir: Path, processes: Iterable[Process]) -> dict[str, str]:
+    """Give each process that uses the database a login of its own; return their URLs by process name."""
+    urls = {}
+    for process in processes:
+        if process.database_group is None:
+            continue
+        password = secret(state_dir / "logins" / process.name)
+        role = await create_login_role(admin_url, process.name, group=process.database_group, password=password)
+        urls[process.name] = login_url(admin_url, role, password)
+    return urls
 
 
 async def create_login_role(admin_url: str, service: str, *, group: str, password: str) -> str:

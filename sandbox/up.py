@@ -13,7 +13,7 @@ from pathlib import Path
 from kit.settings import Settings
 from sandbox import environment, health, keys, postgres, roles_pg, valkey
 from sandbox.child import Child, StartFailed, end_orphan, lock_directory, port_taken, spawn
-from sandbox.stores import make_state_dir, secret, write_private
+from sandbox.stores import make_state_dir, write_private
 from sandbox.table import CALLERS, CRM, GATEWAY, PROCESSES, Process
 
 ROOT = Path(__file__).parent.parent
@@ -139,12 +139,7 @@ class Launcher:
         # For `porchlight migrate` beside a running `up`.
         write_private(state_dir / "database.url", url + "\n")
         await self._migrate(url)
-        for process in self._plan.processes:
-            if process.database_group is None:
-                continue
-            password = secret(state_dir / "logins" / process.name)
-            role = await roles_pg.create_login_role(url, process.name, group=process.database_group, password=password)
-            self._database_urls[process.name] = roles_pg.login_url(url, role, password)
+        self._database_urls |= await roles_pg.login_urls(url, state_dir, self._plan.processes)
 
     async def _migrate(self, url: str) -> None:
         """Migrate and load prompts, unless our own database says that it holds just these already.

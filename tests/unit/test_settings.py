@@ -72,5 +72,23 @@ def test_an_empty_variable_is_as_good_as_none(monkeypatch):
     assert loaded(monkeypatch, PORCHLIGHT_TOKEN_FILE="").token_file is None
 
 
+def test_url_of_the_database_is_read_from_its_file(monkeypatch, tmp_path):
+    (tmp_path / "url").write_text("postgresql://u:p@h/d\n")
+    settings = loaded(monkeypatch, PORCHLIGHT_DATABASE_URL_FILE=str(tmp_path / "url"), PORCHLIGHT_DATABASE_URL="")
+    assert settings.database_url.get_secret_value() == "postgresql://u:p@h/d"
+
+
+def test_url_that_is_given_wins_over_the_file(monkeypatch, tmp_path):
+    (tmp_path / "url").write_text("postgresql://file")
+    given = {"PORCHLIGHT_DATABASE_URL": "postgresql://given", "PORCHLIGHT_DATABASE_URL_FILE": str(tmp_path / "url")}
+    assert loaded(monkeypatch, **given).database_url.get_secret_value() == "postgresql://given"
+
+
+def test_file_of_the_url_that_is_missing_is_refused_by_name(monkeypatch, tmp_path):
+    with pytest.raises(SettingsRefused) as caught:
+        loaded(monkeypatch, PORCHLIGHT_DATABASE_URL_FILE=str(tmp_path / "nowhere"))
+    assert list(caught.value.causes) == ["PORCHLIGHT_DATABASE_URL"]
+
+
 def test_every_setting_is_documented():
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
