@@ -1,5 +1,6 @@
 """Serve BotService for a bot that is given as data."""
 
+import asyncio
 import hashlib
 import time
 from collections.abc import Mapping
@@ -178,9 +179,13 @@ class BotService(pb_grpc.BotServiceServicer):
         if not messages:
             # The person took everything back meanwhile, by opting out for instance.
             return Thought(situation=situation, extracted=Extracted(), move=Move(kind=MoveKind.STAY_SILENT))
-        rules = self._spec.read(Heard(messages=messages, asked=asked, known=known))
-        extracted = await self._extractor.extract(
-            tenant_id, contact_id, messages, question=self._question(asked, handoff), known=known
+        # The rules in a thread: a text made to be hard to read takes a second, which other turns must not wait for.
+        # gather, since a task group would hide the model's refusals in a group of exceptions.
+        rules, extracted = await asyncio.gather(
+            asyncio.to_thread(self._spec.read, Heard(messages=messages, asked=asked, known=known)),
+            self._extractor.extract(
+                tenant_id, contact_id, messages, question=self._question(asked, handoff), known=known
+            ),
         )
         situation = replace(situation, learned=reading.settle(self._spec.slots, known, rules, extracted.facts))
         return Thought(situation=situation, extracted=extracted, move=self._spec.decide(situation))
