@@ -106,6 +106,8 @@ def for_process(process: Process, plan: Plan, *, database_url: str, redis_url: s
         for name, value in plan.environ.items()
         if (name in known and name not in LAUNCHER_DECIDES) or name.startswith("PORCHLIGHT_TEST_")
     }
+    # gRPC's core writes lines of its own to stderr, unstructured; what they say stands in our own log too.
+    env.setdefault("GRPC_VERBOSITY", "NONE")
     if process is CACHE and not plan.runs(CLAUDE):
         env |= {name: value for name, value in plan.environ.items() if name.startswith("ANTHROPIC_")}
     offered = _shared(plan) | _own(process, plan, database_url=database_url, redis_url=redis_url)
