@@ -21,6 +21,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("doctor", help="say which stores would be used, and why")
     lanes = commands.add_parser("lanes", help="list contacts that wait, longest first")
     lanes.add_argument("--most", type=int, default=50, help="how many at most, 1 to 200")
+    load = commands.add_parser("load", help="load sales into the database").add_subparsers(dest="what", required=True)
+    load.add_parser("sample", help="load the sales that come with the project")
+    sales = load.add_parser("sales", help="load sales from a CSV; safe to repeat")
+    sales.add_argument("file", type=Path, help="the CSV; its first line names the columns")
+    sales.add_argument("--source", required=True, help="short name of the set, such as king_county")
+    sales.add_argument("--title", default="", help="what people are told that it is; default the short name")
+    sales.add_argument("--map", required=True, help="their columns and our fields: column=field,column=field,...")
     given = parser.parse_args(arguments)
     run: dict[str, Callable[[argparse.Namespace], int]] = {
         "up": _up,
@@ -28,6 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "token": _token,
         "doctor": _doctor,
         "lanes": _lanes,
+        "load": _load,
     }
     try:
         return run[given.command](given)
@@ -47,6 +55,12 @@ def _state_dir() -> Path:
     return Path(os.environ.get("PORCHLIGHT_STATE_DIR", ".porchlight"))
 
 
+def _database_url() -> str:
+    """Return the owner's URL: the one given, or that of a running `up`; empty when there is neither."""
+    url, running = os.environ.get("PORCHLIGHT_DATABASE_URL", ""), _state_dir() / "database.url"
+    return running.read_text().strip() if not url and running.exists() else url
+
+
 def _up(_: argparse.Namespace) -> int:
     from sandbox.up import main as up
 
@@ -58,10 +72,7 @@ def _migrate(_: argparse.Namespace) -> int:
     from migrations.run import migrate
     from sandbox.up import ROOT
 
-    url = os.environ.get("PORCHLIGHT_DATABASE_URL", "")
-    running = _state_dir() / "database.url"
-    if not url and running.exists():
-        url = running.read_text().strip()
+    url = _database_url()
     if not url:
         return _refuse("no database: set PORCHLIGHT_DATABASE_URL, or start `porchlight up`, which migrates by itself")
 
@@ -125,6 +136,24 @@ def _lanes(given: argparse.Namespace) -> int:
     except FileNotFoundError:
         return _refuse(f"no operator token in {_state_dir()}; `porchlight up` makes it")
     except PorchlightError as error:
+        return _refuse(str(error))
+    return 0
+
+
+def _load(given: argparse.Namespace) -> int:
+    from sandbox.load import load_file, load_sample
+
+    url = _database_url()
+    if not url:
+        return _refuse("no database: set PORCHLIGHT_DATABASE_URL, or start `porchlight up`")
+    if given.what == "sample":
+        work = load_sample(url, say=sys.stdout.write)
+    else:
+        title = given.title or given.source
+        work = load_file(url, given.file, source=given.source, title=title, mapping=given.map, say=sys.stdout.write)
+    try:
+        asyncio.run(work)
+    except OSError as error:
         return _refuse(str(error))
     return 0
 
