@@ -1,9 +1,13 @@
-"""Every process that `porchlight up` runs, as data. A fourth bot is one line here and its name in BOTS."""
+"""Every process that `porchlight up` runs, as data. A fourth bot is one line here."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 Health = Literal["grpc", "http"]
+
+
+BOT_GROUP = "porchlight_bot"
+"""What makes a process a bot: the group role that may open and complete turns."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +40,7 @@ def _bot(name: str, port: int) -> Process:
         settings="kit.bot.settings",
         tier=2,
         port=port,
-        database_group="porchlight_bot",
+        database_group=BOT_GROUP,
     )
 
 
