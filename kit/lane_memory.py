@@ -45,7 +45,6 @@ from kit.lane_memory_rows import (
     turn_event,
 )
 
-
 LAST_ATTEMPT_WAIT: Final = timedelta(milliseconds=500)
 
 

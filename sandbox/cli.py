@@ -5,6 +5,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 # Every command imports what it needs itself: `porchlight token` must not wait for gRPC and SQLAlchemy.
@@ -21,6 +22,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("doctor", help="say which stores would be used, and why")
     lanes = commands.add_parser("lanes", help="list contacts that wait, longest first")
     lanes.add_argument("--most", type=int, default=50, help="how many at most, 1 to 200")
+    kinds = commands.add_parser("load", help="load data from a CSV file").add_subparsers(dest="kind", required=True)
+    _add_load_listings(kinds.add_parser("listings", help="replace a source's homes for sale by those of a file"))
     given = parser.parse_args(arguments)
     run: dict[str, Callable[[argparse.Namespace], int]] = {
         "up": _up,
@@ -28,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "token": _token,
         "doctor": _doctor,
         "lanes": _lanes,
+        "load": _load,
     }
     try:
         return run[given.command](given)
@@ -47,6 +51,14 @@ def _state_dir() -> Path:
     return Path(os.environ.get("PORCHLIGHT_STATE_DIR", ".porchlight"))
 
 
+def _database_url() -> str:
+    """Return the URL of the schema's owner: the one set, else that of a running `up`, else an empty one."""
+    running = _state_dir() / "database.url"
+    if url := os.environ.get("PORCHLIGHT_DATABASE_URL", ""):
+        return url
+    return running.read_text().strip() if running.exists() else ""
+
+
 def _up(_: argparse.Namespace) -> int:
     from sandbox.up import main as up
 
@@ -58,10 +70,7 @@ def _migrate(_: argparse.Namespace) -> int:
     from migrations.run import migrate
     from sandbox.up import ROOT
 
-    url = os.environ.get("PORCHLIGHT_DATABASE_URL", "")
-    running = _state_dir() / "database.url"
-    if not url and running.exists():
-        url = running.read_text().strip()
+    url = _database_url()
     if not url:
         return _refuse("no database: set PORCHLIGHT_DATABASE_URL, or start `porchlight up`, which migrates by itself")
 
@@ -75,6 +84,46 @@ def _migrate(_: argparse.Namespace) -> int:
     except OSError as error:
         return _refuse(f"the database does not answer: {error}")
     return 0
+
+
+def _add_load_listings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, help="CSV with a header")
+    parser.add_argument("--source", required=True, help="where the listings are from; said in answers")
+    parser.add_argument(
+        "--map", default="", metavar="COLUMN=FIELD,...", help="columns that are not called as our fields"
+    )
+    parser.add_argument("--tenant", default="loc_sandbox", help="the CRM location they are for; default loc_sandbox")
+    parser.add_argument("--as-of", type=date.fromisoformat, help="the day they speak of, YYYY-MM-DD; default today")
+    parser.add_argument("--sample", action="store_true", help="they are no homes for sale; every text says so")
+
+
+def _load(given: argparse.Namespace) -> int:
+    from migrations.load_listings import Origin, load_listings
+
+    url = _database_url()
+    if not url:
+        return _refuse("no database: set PORCHLIGHT_DATABASE_URL, or start `porchlight up`")
+    as_of = given.as_of or datetime.now(UTC).date()
+    origin = Origin(tenant_id=given.tenant, source=given.source, as_of=as_of, sample=given.sample)
+    try:
+        loaded = asyncio.run(load_listings(url, given.file, origin, columns=given.map, progress=_show_progress))
+    except OSError as error:
+        return _refuse(str(error))
+    for row in loaded.skipped:
+        sys.stderr.write(f"line {row.line} skipped: {row.reason}\n")
+    if unlisted := loaded.skipped_count - len(loaded.skipped):
+        sys.stderr.write(f"and {unlisted} more\n")
+    sys.stdout.write(f"{loaded.loaded_count} listings loaded, {loaded.skipped_count} skipped\n")
+    return 0 if loaded.loaded_count else 1
+
+
+def _show_progress(done: int, whole: int) -> None:
+    """Draw a bar where somebody watches."""
+    if sys.stderr.isatty():
+        filled = 30 * done // max(1, whole)
+        sys.stderr.write(f"\r[{'#' * filled}{'.' * (30 - filled)}] {done:,} of {whole:,} lines")
+        sys.stderr.write("\n" if done >= whole else "")
+        sys.stderr.flush()
 
 
 def _token(given: argparse.Namespace) -> int:

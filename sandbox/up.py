@@ -147,7 +147,7 @@ class Launcher:
             self._database_urls[process.name] = roles_pg.login_url(url, role, password)
 
     async def _migrate(self, url: str) -> None:
-        """Migrate and load prompts, unless our own database says that it holds just these already.
+        """Migrate, load prompts and sample listings, unless our own database says that it holds just these already.
 
         The check saves the second start a good second: importing Alembic and
         SQLAlchemy costs more than starting Postgres.
@@ -156,12 +156,14 @@ class Launcher:
         ours, wanted = self._postgres.child is not None, _digest_of_sources()
         if ours and await roles_pg.comment_of_database(url) == wanted:
             return
+        from migrations.load_listings import load_sample_listings
         from migrations.prompts import load_prompts
         from migrations.run import migrate
 
         await migrate(url)
         await load_prompts(url, ROOT)
         if ours:
+            await load_sample_listings(url, ROOT)
             await roles_pg.comment_on_database(url, wanted)
 
     async def _keep(self, process: Process) -> None:
@@ -277,7 +279,7 @@ class Launcher:
 def _digest_of_sources() -> str:
     """Return a digest over everything that decides what a migrated database holds."""
     found = hashlib.sha256()
-    for pattern in ("migrations/**/*.py", "migrations/sql/*.sql", "services/*/prompts/*.md"):
+    for pattern in ("migrations/**/*.py", "migrations/sql/*.sql", "services/*/prompts/*.md", "sandbox/data/*.csv"):
         for path in sorted(ROOT.glob(pattern)):
             found.update(f"{path.relative_to(ROOT)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     return found.hexdigest()
