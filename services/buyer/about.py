@@ -15,7 +15,7 @@ _THING: Final = r"(?:one|home|house|place|listing|property|option)"
 _ORDINALS: Final = {"first": 1, "1st": 1, "second": 2, "2nd": 2, "third": 3, "3rd": 3, "last": -1}
 _ORDINAL: Final = "|".join(_ORDINALS)
 _NUMBERED: Final = re.compile(
-    rf"\b(?:number|no\.?|option|listing|home|house|#)\s?#?(?P<n>[1-3])\b"
+    rf"\b(?:number|option|listing)\s?#?(?P<n>[1-3])\b"
     rf"|#\s?(?P<h>[1-3])\b|\b(?P<o>{_ORDINAL}) {_THING}\b|\bthe (?P<p>{_ORDINAL})\b(?=\W*(?:$|[?.!,]|please))"
     rf"|^\W*(?:(?:i like|let'?s do|tell me (?:more )?about|what about|how about) )?(?:the )?(?:(?P<b>[1-3])|(?P<q>{_ORDINAL}))(?: please)?\W*$"
 )

@@ -192,8 +192,8 @@ _FLAGS: Final = (
     (
         "has_agent",
         re.compile(
-            r"\b(?:have|got|has|hired|working with|work with|signed with|represented by) (?:already )?(?:an?|my|our|another|the) (?:own )?(?:buyer'?s? )?(?:agent|realtor|broker)\b"
-            r"|\b(?:my|our) (?:agent|realtor|broker)\b"
+            r"\b(?:have|got|has|hired|working with|signed with|represented by) (?:already )?(?:an?|my|our|another) (?:own )?(?:buyer'?s? )?(?:agent|realtor|broker)\b"
+            r"(?! (?:call|text|e-?mail|contact|reach|show|help|who|that|to|get|there|available|reach))"
         ),
     ),
     (
@@ -201,10 +201,19 @@ _FLAGS: Final = (
         re.compile(r"\bsigned (?:your|the|a|that|our) (?:buyer'?s?(?: agency| representation)? |written )?agreement\b"),
     ),
 )
+# "Do I need to have an agent?" and "I'd like to have an agent" say that there is none yet.
+_OF_THE_PERSON: Final = frozenset({"has_agent", "buyer_agreement_signed"})
+_NOT_YET_SO: Final = re.compile(
+    r"\b(?:to|should|can|could|you|will|must|once|if|when|after|until|before)\b(?: \w+){0,3} $"
+)
 # "Does it have 3 bedrooms?" asks about a home and wishes for nothing.
+_ONE: Final = (
+    r"(?:it(?! (?:possible|realistic|ok|okay|true|hard|easy|too|be|a good|worth|smart)\b)|its|they|them|these|those|any of (?:them|these|those)"
+    r"|(?:the|that|this) (?:\w+ )?(?:one|home|house|place|listing|property)|the (?:first|second|third|last)|(?:number|option) \d|#\s?\d|kc-\d{5}-\d+)\b"
+)
 _ABOUT_A_HOME: Final = re.compile(
-    r"^\W*(?:(?:ok|okay|and|so|but|hi|hey|also|great|thanks)\W+)*(?:(?:does|do|is|are|has|have|was|were|how|what|which|when|where|can|could|who)\b|what's|where's)[^?]*"
-    r"\b(?:it|its|it's|they|them|this|that|these|those|(?:the|that|this) (?:\w+ )?(?:one|home|house|place|listing|property|first|second|third|last)|number \d|#\s?\d|kc-\d{5}-\d+)\b"
+    r"^\W*(?:(?:ok|okay|and|so|but|hi|hey|also|great|thanks)\W+)*"
+    rf"(?:(?:does|do|is|are|has|have|was|were|did) {_ONE}|(?:how|what|what's|which|when|where|where's|who|can|could)\b(?: [\w'-]+){{0,6}}? {_ONE})"
 )
 _NO: Final = re.compile(r"no\b")
 _DENIED_BY_QUESTION: Final = frozenset({"area", "price_max_usd", "price_min_usd", "bedrooms_min"})
@@ -277,6 +286,11 @@ def _of_the_home(folded: str, message: InboundMessage) -> Iterator[Fact]:
         yield fact("year_built_min", int(found["n"] or found["m"]), found)
     for name, pattern in _FLAGS:
         if (found := pattern.search(folded)) and not _is_of_own_home(folded, found.start()):
+            start, end = text.sentence(folded, found.start())
+            if name in _OF_THE_PERSON and (
+                folded[end : end + 1] == "?" or _NOT_YET_SO.search(folded[start : found.start()])
+            ):
+                continue
             yield fact(name, not _denied(folded, found), found)
 
 
