@@ -33,11 +33,11 @@ class Process:
     """Environment variables of which any one, when set, makes this stand-in unnecessary."""
 
 
-def _bot(name: str, port: int) -> Process:
+def _bot(name: str, port: int, settings: str = "kit.bot.settings") -> Process:
     return Process(
         name=name,
         module=f"services.{name}",
-        settings="kit.bot.settings",
+        settings=settings,
         tier=2,
         port=port,
         database_group=BOT_GROUP,
@@ -45,7 +45,7 @@ def _bot(name: str, port: int) -> Process:
 
 
 LEAD = _bot("lead", 50051)
-BUYER = _bot("buyer", 50052)
+BUYER = _bot("buyer", 50052, "services.buyer.settings")
 SELLER = _bot("seller", 50053)
 HANDOFF = Process(
     name="handoff",
