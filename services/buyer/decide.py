@@ -1,5 +1,6 @@
 """What the buyer bot does with a turn. Pure."""
 
+from dataclasses import replace
 from typing import Final
 
 from kit.bot import talk
@@ -18,6 +19,8 @@ def decide(situation: Situation) -> Move:
         return move
     if not situation.signals.no_texts and (move := homes.decide(situation)) is not None:
         return move
+    if homes.asks_by_wish(situation):
+        situation = replace(situation, signals=replace(situation.signals, question=False))
     done = situation.value("intent") == "sell" or situation.value("has_agent") is True
     return talk.converse(
         situation,

@@ -10,6 +10,7 @@ from kit.bot import reading
 from kit.bot.spec import Heard, Reading, SlotKind, SlotSpec, Value
 from kit.bot.wishes import wishes
 from kit.lane import Fact, InboundMessage
+from services.buyer import about
 
 LEAST_PRICE_USD: Final = 10_000
 MOST_PRICE_USD: Final = 100_000_000
@@ -238,7 +239,9 @@ def read(heard: Heard) -> Reading:
     intent = _intent(reading.wanted(heard), heard)
     times = reading.read_timeline(heard)
     places = reading.read_places(heard, slot_of={"buy": "area", "sell": "address_area"}, default="area")
-    facts: dict[str, Fact] = {fact.name: fact for fact in (*places, *times.facts)}
+    # "Show me homes" is a short answer to "which neighborhood?", and names none.
+    named = (fact for fact in places if not about.asks_for_homes(fact.words))
+    facts: dict[str, Fact] = {fact.name: fact for fact in (*named, *times.facts)}
     denied = set(times.denied) | (_DENIED_BY_QUESTION if asks_about_a_home else frozenset())
     if intent:
         facts["intent"] = intent

@@ -119,6 +119,13 @@ def decide(situation: Situation) -> Move | None:
     return None
 
 
+def asks_by_wish(situation: Situation) -> bool:
+    """Say whether a question asks for homes: "anything under 500k?" is answered by showing some, or asking on."""
+    if any(about.asks_for_homes(each.text) for each in situation.messages):
+        return True
+    return any(situation.news(name) is not None for name in NEEDS)
+
+
 def _about_shown(situation: Situation, said: str, shown: Sequence[Listing]) -> Move | None:
     memory = dict(situation.memory)
     named = about.references(said, shown)
@@ -142,7 +149,7 @@ def _about_shown(situation: Situation, said: str, shown: Sequence[Listing]) -> M
         return _answer(situation, parts, memory=memory, homes=homes)
     if about.asks_for_homes(said) and not named:
         return None
-    if about.asks_details(said) and named:
+    if about.asks_details(said) and named and not (situation.signals.question and about.knows_topic(said)):
         return _answer(situation, [f"{about.details(each)}." for each in homes], memory=memory, homes=homes)
     asked = situation.signals.question and (named or about.points(said) or about.knows_topic(said))
     if not asked:

@@ -114,7 +114,7 @@ def tour(situation: Situation, home: Listing, *, signed: bool) -> str:
     noted = f"Noted: you would like to see {home.listing_id}."
     not_real = " It is a sample and cannot be visited." if home.sample else ""
     agreement = (
-        " Your buyer agreement is signed, so a tour can be arranged with an agent."
+        " As noted, the buyer agreement is signed, so an agent can arrange a tour."
         if signed
         else " Before a tour, a written buyer agreement with us must be signed; its terms are negotiable, not set by law."
     )

@@ -22,6 +22,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 from porchlight.bot.v1 import bot_service_pb2, bot_service_pb2_grpc
+from porchlight.buyer.v1 import buyer_service_pb2, buyer_service_pb2_grpc
 from porchlight.cache.v1 import cache_service_pb2, cache_service_pb2_grpc
 from porchlight.contact.v1 import contact_service_pb2, contact_service_pb2_grpc
 from porchlight.errors.v1 import error_reason_pb2
@@ -43,6 +44,7 @@ Script = Callable[[Any, Any], Awaitable[Any]]
 
 SERVICES = {
     bot_service_pb2: (bot_service_pb2_grpc, "BotService"),
+    buyer_service_pb2: (buyer_service_pb2_grpc, "BuyerService"),
     handoff_service_pb2: (handoff_service_pb2_grpc, "HandoffService"),
     cache_service_pb2: (cache_service_pb2_grpc, "CacheService"),
     contact_service_pb2: (contact_service_pb2_grpc, "ContactService"),

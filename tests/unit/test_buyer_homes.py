@@ -179,6 +179,17 @@ def test_every_number_of_an_answer_stands_in_the_record(home, asked):
         assert set(re.findall(r"[\d,.]*\d", answer.split("(")[0])) <= known | {str(home.year_renovated)}
 
 
+def test_praise_with_a_question_gets_the_answer():
+    assert "KC-98117-4: the record does not say." in said_last(NEEDS, "I like the first one, is it quiet?")
+
+
+@pytest.mark.parametrize("text", ["show me homes", "anything under 500k?", "do you have 3 bedroom homes?"])
+def test_question_for_homes_is_answered_by_asking_what_is_missing(text):
+    move = talked("hello", text).moves[-1]
+    assert "cannot answer" not in move.reply
+    assert move.question == "area"
+
+
 # --- seeing one
 
 
@@ -193,7 +204,7 @@ def test_wish_to_see_one_names_the_agreement_first_and_books_nothing():
 
 def test_signed_agreement_is_not_asked_for_again():
     reply = said_last("I signed the buyer agreement", NEEDS, "can I see number 1")
-    assert "Your buyer agreement is signed" in reply
+    assert "As noted, the buyer agreement is signed" in reply
     assert "must be signed" not in reply
     assert "I have booked nothing." in reply
 
