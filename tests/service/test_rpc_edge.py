@@ -28,6 +28,7 @@ from porchlight.contact.v1 import contact_service_pb2, contact_service_pb2_grpc
 from porchlight.errors.v1 import error_reason_pb2
 from porchlight.handoff.v1 import handoff_service_pb2, handoff_service_pb2_grpc
 from porchlight.ops.v1 import ops_service_pb2, ops_service_pb2_grpc
+from porchlight.seller.v1 import seller_service_pb2, seller_service_pb2_grpc
 
 from kit import errors, tokens
 from kit.metrics import RPC_REQUESTS
@@ -45,6 +46,7 @@ Script = Callable[[Any, Any], Awaitable[Any]]
 SERVICES = {
     bot_service_pb2: (bot_service_pb2_grpc, "BotService"),
     buyer_service_pb2: (buyer_service_pb2_grpc, "BuyerService"),
+    seller_service_pb2: (seller_service_pb2_grpc, "SellerService"),
     handoff_service_pb2: (handoff_service_pb2_grpc, "HandoffService"),
     cache_service_pb2: (cache_service_pb2_grpc, "CacheService"),
     contact_service_pb2: (contact_service_pb2_grpc, "ContactService"),
