@@ -86,8 +86,7 @@ async def test_seller_story_and_its_correction_are_seen_with_every_verdict(page:
     await expect(page.get_by_test_id("handoff")).to_have_count(1)
     await expect(page.get_by_test_id("verdict")).to_have_count(8)
     await expect(bubbles.nth(1)).to_contain_text("help you sell")
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    await page.screenshot(path=PICTURES / "seller.png", full_page=True)
+    await picture(page, "handoff")
 
     await text(page, "sorry, I meant I want to buy")
     await expect(bubbles).to_have_count(4, timeout=20_000)
@@ -96,14 +95,14 @@ async def test_seller_story_and_its_correction_are_seen_with_every_verdict(page:
     await expect(page.locator("[data-rule=cycle][data-outcome=OVERRIDDEN]")).to_have_count(1)
     await expect(bubbles.nth(3)).not_to_contain_text(re.compile("buy or sell|sell or buy", re.IGNORECASE))
     await expect(page.locator("[data-testid=turn][data-cache-tier=UPSTREAM]").first).to_be_visible()
-    await page.screenshot(path=PICTURES / "correction.png", full_page=True)
+    await picture(page, "correction")
     await page.set_viewport_size({"width": 390, "height": 844})
-    await page.screenshot(path=PICTURES / "phone.png")
+    await picture(page, "phone")
 
 
 async def picture(page: Page, name: str) -> None:
     PICTURES.mkdir(parents=True, exist_ok=True)
-    await page.screenshot(path=PICTURES / f"{name}.png")
+    await page.screenshot(path=PICTURES / f"{name}.png", animations="disabled")
 
 
 async def test_buyer_gets_three_real_matches_an_answer_from_the_record_and_a_plain_word_on_tours(
