@@ -140,7 +140,7 @@ async def test_seller_gets_an_estimate_as_of_its_date_and_the_wish_to_buy_is_kep
     await expect(bubbles.nth(3)).to_contain_text("May 2015")
     await expect(bubbles.nth(3)).to_contain_text("not an appraisal")
     await expect(page.get_by_test_id("owner")).to_contain_text("seller")
-    await expect(page.get_by_test_id("fact").filter(has_text="buying_plan")).to_have_count(1)
+    await expect(page.get_by_test_id("fact").filter(has_text="buying plan")).to_have_count(1)
     await picture(page, "seller-story")
 
 
