@@ -10,7 +10,7 @@ from kit.text import fold, negated
 
 _ZIP: Final = re.compile(r"(?<![\d$#,.-])(?<!\d )\b\d{5}(?:-\d{4})?\b(?![,.]?\d|\s?(?:k\b|sq|dollars|usd|miles))")
 _LEAD: Final = r"(?:in|near|around|to|at|by|outside(?: of)?|close to|next to|towards?)"
-_NAME: Final = r"(?!(?:I|We|My|Our|It|It's|The|By|For|And|But|So|With|Is|If|To)(?:'\w+)?\b)[A-Z][\w'.-]*[\w]"
+_NAME: Final = r"(?!(?:I|We|My|Our|It|It's|The|By|For|And|But|So|With|Is|If|To|ASAP|NOW)(?:'\w+)?\b)[A-Z][\w'.-]*[\w]"
 _NAMED: Final = re.compile(
     rf"\b(?:[Ii]n|[Nn]ear|[Aa]round|[Oo]utside(?: of)?|[Cc]lose to|[Nn]ext to|[Mm]ov(?:e|ing) to|[Rr]elocating to|[Aa]rea is|[Aa]rea:)\s+"
     rf"(?:the\s+|downtown\s+)?(?P<place>{_NAME}(?:\s+(?:(?:of|on|de|del|la|the)\s+)?{_NAME}){{0,3}})"
@@ -152,7 +152,7 @@ _UNSURE: Final = re.compile(
     r"|\bhaven'?t (?:decided|thought)\b|\bno (?:rush|hurry)\b|\bjust (?:looking|browsing|curious)\b|\bflexible\b|\bwhenever\b|\bwherever\b|\banywhere\b|\bsome ?day\b|\brather not say\b|\bprefer not\b|\bnot (?:going to|gonna) (?:say|tell)\b|\bno se\b|\bnone of your business\b"
 )
 _NO_TEXTS: Final = re.compile(
-    r"\bstop (?:texting|messaging|contacting|calling|bothering|writing|sending)\b|\b(?:leave|let) me alone\b|\b(?:take|get) me off\b|\bremove me\b|\bremove my number\b|\bdon'?t (?:text|contact|message|call) me\b|\bdo not (?:text|contact|message|call) me\b"
+    r"\b(?:stop|quit) (?:texting|messaging|contacting|calling|bothering|writing|sending)\b|\b(?:fuck|f+|piss|bugger) ?off\b|\bfuck (?:you|u)\b|\bgo away\b|\bget lost\b|\b(?:leave|let) me alone\b|\b(?:take|get) me off\b|\bremove me\b|\bremove my number\b|\bdon'?t (?:text|contact|message|call) me\b|\bdo not (?:text|contact|message|call) me\b"
     r"|\blose (?:my|this) number\b|\bopt(?:ing)? ?-?out\b|\bunsubscribe me\b|\bno more (?:texts?|messages)\b|\bwrong (?:number|person)\b|\brevoke\b.{0,20}\bconsent\b|\bstop please\b|\bplease stop\b|\bno me (?:escriba|contacte)|\bno mas mensajes"
 )
 _COURTESY: Final = re.compile(
