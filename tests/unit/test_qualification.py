@@ -23,9 +23,12 @@ VALUES = {
     "has_agent": st.booleans(),
     "renting": st.booleans(),
 }
-leads = st.lists(st.sampled_from(sorted(VALUES)), unique=True).flatmap(
-    lambda names: st.tuples(*(VALUES[name].map(lambda value, name=name: a_fact(name, value)) for name in names))
-)
+
+
+@st.composite
+def leads(draw):
+    names = draw(st.lists(st.sampled_from(sorted(VALUES)), unique=True))
+    return tuple(a_fact(name, draw(VALUES[name])) for name in names)
 
 
 def without(facts, name):
@@ -110,7 +113,7 @@ def test_financing_counts_the_same_in_other_words(texts, financing):
     assert len(found) == 1
 
 
-@given(leads)
+@given(leads())
 def test_pre_approval_never_lowers_the_score(facts):
     before = qualify(without(facts, "financing"))
     assert qualify((*without(facts, "financing"), a_fact("financing", "pre_approved"))).score >= before.score
@@ -118,24 +121,24 @@ def test_pre_approval_never_lowers_the_score(facts):
     assert qualify((*without(facts, "financing"), a_fact("financing", "pre_approved"))).score >= other.score
 
 
-@given(leads, st.sampled_from(sorted(set(VALUES) - {"has_agent", "renting"})), st.data())
+@given(leads(), st.sampled_from(sorted(set(VALUES) - {"has_agent", "renting"})), st.data())
 def test_answer_to_a_question_never_lowers_the_score(facts, name, data):
     before = qualify(without(facts, name)).score
     assert qualify((*without(facts, name), a_fact(name, data.draw(VALUES[name])))).score >= before
 
 
-@given(leads, st.integers(0, 50))
+@given(leads(), st.integers(0, 50))
 def test_score_is_the_sum_of_its_factors_within_0_and_100(facts, count):
     scored = qualify(facts, messages_count=count)
     assert scored.score == max(0, min(100, sum(factor.points for factor in scored.factors)))
 
 
-@given(leads, st.integers(0, 50))
+@given(leads(), st.integers(0, 50))
 def test_another_message_never_lowers_the_score(facts, count):
     assert qualify(facts, messages_count=count + 1).score >= qualify(facts, messages_count=count).score
 
 
-@given(leads)
+@given(leads())
 def test_another_agent_or_a_wish_to_rent_never_raises_it(facts):
     for name in ("has_agent", "renting"):
         assert (
@@ -143,7 +146,7 @@ def test_another_agent_or_a_wish_to_rent_never_raises_it(facts):
         )
 
 
-@given(leads, st.integers(0, 50))
+@given(leads(), st.integers(0, 50))
 def test_who_asked_for_no_more_messages_is_nobody_to_write_to(facts, count):
     assert qualify(facts, messages_count=count, opted_out=True).grade is Grade.NURTURE
 
