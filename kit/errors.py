@@ -178,6 +178,12 @@ class PromptNotFound(Missing):
     reason = "PROMPT_NOT_FOUND"
 
 
+class SalesSourceNotFound(Missing):
+    """No sales of that source are loaded."""
+
+    reason = "SALES_SOURCE_NOT_FOUND"
+
+
 class BudgetExhausted(Exhausted):
     """The money or request budget for the model is used up."""
 
@@ -237,6 +243,7 @@ BY_REASON: Final[dict[str, type[PorchlightError]]] = {
         ContactNotFound,
         HandoffNotFound,
         PromptNotFound,
+        SalesSourceNotFound,
         BudgetExhausted,
         Overloaded,
         ModelUnavailable,

@@ -26,6 +26,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     setup.add_argument("--secrets-only", action="store_true", help="leave the database alone")
     health = commands.add_parser("health", help="ask servers whether they are well; 1 when one is not")
     health.add_argument("targets", nargs="+", help="host:port of a gRPC server, http://host:port of an HTTP server")
+    load = commands.add_parser("load", help="load sales into the database").add_subparsers(dest="what", required=True)
+    load.add_parser("sample", help="load the sales that come with the project")
+    sales = load.add_parser("sales", help="load sales from a CSV; safe to repeat")
+    sales.add_argument("file", type=Path, help="the CSV; its first line names the columns")
+    sales.add_argument("--source", required=True, help="short name of the set, such as king_county")
+    sales.add_argument("--title", default="", help="what people are told that it is; default the short name")
+    sales.add_argument("--map", required=True, help="their columns and our fields: column=field,column=field,...")
     given = parser.parse_args(arguments)
     run: dict[str, Callable[[argparse.Namespace], int]] = {
         "up": _up,
@@ -35,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "lanes": _lanes,
         "setup": _setup,
         "health": _health,
+        "load": _load,
     }
     try:
         return run[given.command](given)
@@ -54,6 +62,12 @@ def _state_dir() -> Path:
     return Path(os.environ.get("PORCHLIGHT_STATE_DIR", ".porchlight"))
 
 
+def _database_url() -> str:
+    """Return the owner's URL: the one given, or that of a running `up`; empty when there is neither."""
+    url, running = os.environ.get("PORCHLIGHT_DATABASE_URL", ""), _state_dir() / "database.url"
+    return running.read_text().strip() if not url and running.exists() else url
+
+
 def _up(_: argparse.Namespace) -> int:
     from sandbox.up import main as up
 
@@ -65,10 +79,7 @@ def _migrate(_: argparse.Namespace) -> int:
     from migrations.run import migrate
     from sandbox.up import ROOT
 
-    url = os.environ.get("PORCHLIGHT_DATABASE_URL", "")
-    running = _state_dir() / "database.url"
-    if not url and running.exists():
-        url = running.read_text().strip()
+    url = _database_url()
     if not url:
         return _refuse("no database: set PORCHLIGHT_DATABASE_URL, or start `porchlight up`, which migrates by itself")
 
@@ -180,6 +191,24 @@ def _health(given: argparse.Namespace) -> int:
     for target, answer in answers.items():
         sys.stdout.write(f"{target} {'serves' if answer else 'does not serve'}\n")
     return 0 if all(answers.values()) else 1
+
+
+def _load(given: argparse.Namespace) -> int:
+    from sandbox.load import load_file, load_sample
+
+    url = _database_url()
+    if not url:
+        return _refuse("no database: set PORCHLIGHT_DATABASE_URL, or start `porchlight up`")
+    if given.what == "sample":
+        work = load_sample(url, say=sys.stdout.write)
+    else:
+        title = given.title or given.source
+        work = load_file(url, given.file, source=given.source, title=title, mapping=given.map, say=sys.stdout.write)
+    try:
+        asyncio.run(work)
+    except OSError as error:
+        return _refuse(str(error))
+    return 0
 
 
 if __name__ == "__main__":

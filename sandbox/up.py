@@ -142,7 +142,7 @@ class Launcher:
         self._database_urls |= await roles_pg.login_urls(url, state_dir, self._plan.processes)
 
     async def _migrate(self, url: str) -> None:
-        """Migrate and load prompts, unless our own database says that it holds just these already.
+        """Migrate and load prompts and the sample, unless our own database says that it holds just these already.
 
         The check saves the second start a good second: importing Alembic and
         SQLAlchemy costs more than starting Postgres.
@@ -153,10 +153,12 @@ class Launcher:
             return
         from migrations.prompts import load_prompts
         from migrations.run import migrate
+        from sandbox.load import load_sample
 
         await migrate(url)
         await load_prompts(url, ROOT)
-        if ours:
+        if ours:  # somebody's own database gets sample data only by `porchlight load sample`
+            await load_sample(url)
             await roles_pg.comment_on_database(url, wanted)
 
     async def _keep(self, process: Process) -> None:
@@ -272,7 +274,8 @@ class Launcher:
 def _digest_of_sources() -> str:
     """Return a digest over everything that decides what a migrated database holds."""
     found = hashlib.sha256()
-    for pattern in ("migrations/**/*.py", "migrations/sql/*.sql", "services/*/prompts/*.md"):
+    loaded = ("services/*/prompts/*.md", "sandbox/sample.py", "sandbox/data/*.gz", "kit/homes.py")
+    for pattern in ("migrations/**/*.py", "migrations/sql/*.sql", *loaded):
         for path in sorted(ROOT.glob(pattern)):
             found.update(f"{path.relative_to(ROOT)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())
     return found.hexdigest()

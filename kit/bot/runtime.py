@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC
@@ -29,7 +29,7 @@ from kit.errors import ContactNotFound, NotTheOwner, PorchlightError, StaleTurn,
 from kit.lane import CompleteStatus, Fact, InboundMessage, Lane, OpenedTurn, OpenStatus
 from kit.log import get_logger
 from kit.pg.lane import PgLane
-from kit.pg.pool import open_pool, ping
+from kit.pg.pool import Pool, open_pool, ping
 from kit.rpc import client, tls
 from kit.rpc.context import remaining_seconds
 from kit.tokens import read_token
@@ -299,16 +299,22 @@ def _stale(key: TurnKey) -> StaleTurn:
     )
 
 
-def main(spec: BotSpec) -> None:
-    """Be the process of a bot."""
+Speciality = Callable[[Pool, AsyncExitStack], Awaitable[process.Served]]
+"""Builds what a bot's process serves beside BotService; what must be closed goes on the stack."""
+
+
+def main(spec: BotSpec, speciality: Speciality | None = None) -> None:
+    """Be the process of a bot, and of its speciality where it has one."""
 
     async def build(settings: BotSettings, stack: AsyncExitStack) -> process.Served:
-        return await build_bot(spec, settings, stack)
+        return await build_bot(spec, settings, stack, speciality)
 
     process.main(spec.name, build, BotSettings)
 
 
-async def build_bot(spec: BotSpec, settings: BotSettings, stack: AsyncExitStack) -> process.Served:
+async def build_bot(
+    spec: BotSpec, settings: BotSettings, stack: AsyncExitStack, speciality: Speciality | None = None
+) -> process.Served:
     """Connect a bot with its neighbours; what must be closed goes on the stack."""
     pool = await open_pool(settings.database_url.get_secret_value(), name=spec.name)
     stack.push_async_callback(pool.close)
@@ -329,7 +335,12 @@ async def build_bot(spec: BotSpec, settings: BotSettings, stack: AsyncExitStack)
         keys=tickets.read_public_keys(keys_file) if keys_file else {},
         brokerage=settings.brokerage_name,
     )
+    beside = await speciality(pool, stack) if speciality else process.Served(servicers=())
     return process.Served(
-        servicers=((pb_grpc.add_BotServiceServicer_to_server, service, "porchlight.bot.v1.BotService"),),
-        checks={"postgres": lambda: ping(pool)},
+        servicers=(
+            (pb_grpc.add_BotServiceServicer_to_server, service, "porchlight.bot.v1.BotService"),
+            *beside.servicers,
+        ),
+        checks={"postgres": lambda: ping(pool), **beside.checks},
+        workers=beside.workers,
     )

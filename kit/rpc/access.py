@@ -27,6 +27,8 @@ ACCESS: Final[dict[str, frozenset[str]]] = {
     "/porchlight.handoff.v1.HandoffService/GetHandoff": _READERS,
     "/porchlight.handoff.v1.HandoffService/ListHandoffs": _READERS,
     "/porchlight.cache.v1.CacheService/Complete": _BOTS,
+    "/porchlight.seller.v1.SellerService/EstimateValue": _DESK,
+    "/porchlight.seller.v1.SellerService/EstimateNetProceeds": _DESK,
     "/porchlight.contact.v1.ContactService/GetTimeline": _DESK,
     "/porchlight.ops.v1.OpsService/ListLanes": _DESK,
     # Open on purpose: orchestrators' probes and channels that check health carry
@@ -54,6 +56,8 @@ SECONDS: Final[dict[str, float]] = {
     "/porchlight.handoff.v1.HandoffService/EvaluateHandoff": 2.0,
     "/porchlight.handoff.v1.HandoffService/RequestHandoff": 2.0,
     "/porchlight.cache.v1.CacheService/Complete": 15.0,
+    # The first call of a source reads its sales and makes a market.
+    "/porchlight.seller.v1.SellerService/EstimateValue": 20.0,
 }
 """How long a call may take whose caller set no deadline. Source: decisions.md 19."""
 

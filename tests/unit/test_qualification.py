@@ -152,7 +152,8 @@ def test_who_asked_for_no_more_messages_is_nobody_to_write_to(facts, count):
 
 
 @given(
-    leads, st.sampled_from(["religion", "children_count", "national_origin", "has_voucher", "age_years", "disability"])
+    leads(),
+    st.sampled_from(["religion", "children_count", "national_origin", "has_voucher", "age_years", "disability"]),
 )
 def test_who_a_person_is_changes_nothing(facts, name):
     assert qualify((*facts, a_fact(name, "anything"))) == qualify(facts)

@@ -151,6 +151,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Code: `INTERNAL`. Retry: no.
     Metadata: `ref`, which the log line carries too.
     """
+    ERROR_REASON_SALES_SOURCE_NOT_FOUND: _ErrorReason.ValueType  # 22
+    """No sales of that source are loaded.
+
+    Code: `NOT_FOUND`. Retry: no; `porchlight load sales` loads some.
+    Metadata: `source`.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """What `google.rpc.ErrorInfo.reason` holds, without the prefix `ERROR_REASON_`.
@@ -287,5 +293,11 @@ ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 21
 
 Code: `INTERNAL`. Retry: no.
 Metadata: `ref`, which the log line carries too.
+"""
+ERROR_REASON_SALES_SOURCE_NOT_FOUND: ErrorReason.ValueType  # 22
+"""No sales of that source are loaded.
+
+Code: `NOT_FOUND`. Retry: no; `porchlight load sales` loads some.
+Metadata: `source`.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

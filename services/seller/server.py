@@ -1,0 +1,45 @@
+"""SellerService over gRPC: what the seller bot serves beside BotService."""
+
+from contextlib import AsyncExitStack
+from typing import Any, Final
+
+from porchlight.seller.v1 import seller_service_pb2 as pb
+from porchlight.seller.v1 import seller_service_pb2_grpc as pb_grpc
+
+from kit import checks
+from kit.pg.pool import Pool
+from kit.process import Served
+from services.seller import wire
+from services.seller.netsheet import net_sheet
+from services.seller.sales_pg import PgSalesStore
+from services.seller.valuation import Valuations
+
+FULL_NAME: Final = "porchlight.seller.v1.SellerService"
+
+
+class SellerServicer(pb_grpc.SellerServiceServicer):
+    """Translates; the pure modules do the work."""
+
+    def __init__(self, valuations: Valuations) -> None:
+        self._valuations = valuations
+
+    async def EstimateValue(self, request: pb.EstimateValueRequest, context: Any) -> pb.EstimateValueResponse:
+        """Estimate what a home may sell for."""
+        checks.identifier("tenant_id", request.tenant_id)
+        source = checks.identifier("source", request.source, shortest=0)
+        most = checks.integer("most_comparables", request.most_comparables, low=0, high=wire.MOST_COMPARABLES)
+        valuation = await self._valuations.value(wire.subject(request.home), source=source)
+        return wire.estimate_response(valuation, most=most)
+
+    async def EstimateNetProceeds(
+        self, request: pb.EstimateNetProceedsRequest, context: Any
+    ) -> pb.EstimateNetProceedsResponse:
+        """Work out what a sale leaves for the seller."""
+        checks.identifier("tenant_id", request.tenant_id)
+        return wire.net_response(net_sheet(wire.planned_sale(request)))
+
+
+async def build_speciality(pool: Pool, _: AsyncExitStack) -> Served:
+    """Make what the bot's process serves beside the bot."""
+    servicer = SellerServicer(Valuations(PgSalesStore(pool)))
+    return Served(servicers=((pb_grpc.add_SellerServiceServicer_to_server, servicer, FULL_NAME),))
