@@ -32,6 +32,7 @@ EVENTS: Final[dict[str, str]] = {
     "turn.completed": "a turn has its outcome, the canonical line",
     "turn.released": "a turn was given back without an outcome",
     "turn.failed": "a turn could not be brought to an outcome this time",
+    "lookup.failed": "a bot could not look up what its speciality knows; it decided without",
     "turn.replayed": "a turn that was finished before was asked for again",
     "message.buried": "a message went to the dead letters, with its cause",
     "handoff.approved": "the arbiter moves a contact",

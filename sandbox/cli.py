@@ -5,6 +5,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 # Every command imports what it needs itself: `porchlight token` must not wait for gRPC and SQLAlchemy.
@@ -26,13 +27,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     setup.add_argument("--secrets-only", action="store_true", help="leave the database alone")
     health = commands.add_parser("health", help="ask servers whether they are well; 1 when one is not")
     health.add_argument("targets", nargs="+", help="host:port of a gRPC server, http://host:port of an HTTP server")
-    load = commands.add_parser("load", help="load sales into the database").add_subparsers(dest="what", required=True)
-    load.add_parser("sample", help="load the sales that come with the project")
-    sales = load.add_parser("sales", help="load sales from a CSV; safe to repeat")
+    kinds = commands.add_parser("load", help="load data into the database").add_subparsers(dest="what", required=True)
+    kinds.add_parser("sample", help="load the sales and the listings that come with the project")
+    sales = kinds.add_parser("sales", help="load sales from a CSV; safe to repeat")
     sales.add_argument("file", type=Path, help="the CSV; its first line names the columns")
     sales.add_argument("--source", required=True, help="short name of the set, such as king_county")
     sales.add_argument("--title", default="", help="what people are told that it is; default the short name")
     sales.add_argument("--map", required=True, help="their columns and our fields: column=field,column=field,...")
+    _add_load_listings(kinds.add_parser("listings", help="replace a source's homes for sale by those of a file"))
     given = parser.parse_args(arguments)
     run: dict[str, Callable[[argparse.Namespace], int]] = {
         "up": _up,
@@ -93,6 +95,40 @@ def _migrate(_: argparse.Namespace) -> int:
     except OSError as error:
         return _refuse(f"the database does not answer: {error}")
     return 0
+
+
+def _add_load_listings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", type=Path, help="CSV with a header")
+    parser.add_argument("--source", required=True, help="where the listings are from; said in answers")
+    parser.add_argument(
+        "--map", default="", metavar="COLUMN=FIELD,...", help="columns that are not called as our fields"
+    )
+    parser.add_argument("--tenant", default="loc_sandbox", help="the CRM location they are for; default loc_sandbox")
+    parser.add_argument("--as-of", type=date.fromisoformat, help="the day they speak of, YYYY-MM-DD; default today")
+    parser.add_argument("--sample", action="store_true", help="they are no homes for sale; every text says so")
+
+
+def _load_listings(given: argparse.Namespace, url: str) -> int:
+    from migrations.load_listings import Origin, load_listings
+
+    as_of = given.as_of or datetime.now(UTC).date()
+    origin = Origin(tenant_id=given.tenant, source=given.source, as_of=as_of, sample=given.sample)
+    loaded = asyncio.run(load_listings(url, given.file, origin, columns=given.map, progress=_show_progress))
+    for row in loaded.skipped:
+        sys.stderr.write(f"line {row.line} skipped: {row.reason}\n")
+    if unlisted := loaded.skipped_count - len(loaded.skipped):
+        sys.stderr.write(f"and {unlisted} more\n")
+    sys.stdout.write(f"{loaded.loaded_count} listings loaded, {loaded.skipped_count} skipped\n")
+    return 0 if loaded.loaded_count else 1
+
+
+def _show_progress(done: int, whole: int) -> None:
+    """Draw a bar where somebody watches."""
+    if sys.stderr.isatty():
+        filled = 30 * done // max(1, whole)
+        sys.stderr.write(f"\r[{'#' * filled}{'.' * (30 - filled)}] {done:,} of {whole:,} lines")
+        sys.stderr.write("\n" if done >= whole else "")
+        sys.stderr.flush()
 
 
 def _token(given: argparse.Namespace) -> int:
@@ -194,18 +230,25 @@ def _health(given: argparse.Namespace) -> int:
 
 
 def _load(given: argparse.Namespace) -> int:
+    from migrations.load_listings import load_sample_listings
     from sandbox.load import load_file, load_sample
+    from sandbox.up import ROOT
+
+    async def load_samples() -> None:
+        await load_sample(url, say=sys.stdout.write)
+        await load_sample_listings(url, ROOT)
+
+    async def load_sales() -> None:
+        title = given.title or given.source
+        await load_file(url, given.file, source=given.source, title=title, mapping=given.map, say=sys.stdout.write)
 
     url = _database_url()
     if not url:
         return _refuse("no database: set PORCHLIGHT_DATABASE_URL, or start `porchlight up`")
-    if given.what == "sample":
-        work = load_sample(url, say=sys.stdout.write)
-    else:
-        title = given.title or given.source
-        work = load_file(url, given.file, source=given.source, title=title, mapping=given.map, say=sys.stdout.write)
     try:
-        asyncio.run(work)
+        if given.what == "listings":
+            return _load_listings(given, url)
+        asyncio.run(load_samples() if given.what == "sample" else load_sales())
     except OSError as error:
         return _refuse(str(error))
     return 0

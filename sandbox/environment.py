@@ -11,7 +11,7 @@ from kit.settings import PREFIX, Settings, load, unknown_names
 from kit.settings import names as names_of
 from sandbox.child import free_port
 from sandbox.keys import TICKET_KEY_ID, token_path
-from sandbox.table import BOTS, CACHE, CLAUDE, CRM, GATEWAY, HANDOFF, PROCESSES, Process
+from sandbox.table import BOT_GROUP, CACHE, CLAUDE, CRM, GATEWAY, HANDOFF, PROCESSES, Process
 
 # One address cannot be everybody's, and the owner's URLs are not for the services.
 LAUNCHER_DECIDES = frozenset(
@@ -84,6 +84,11 @@ class Plan:
     environ: Mapping[str, str] = field(repr=False)
     log_format: str = "json"
 
+    @property
+    def bots(self) -> tuple[Process, ...]:
+        """The bots among them."""
+        return tuple(each for each in self.processes if each.database_group == BOT_GROUP)
+
     def target(self, process: Process) -> str:
         """Where the process listens, or would."""
         return f"127.0.0.1:{self.ports.get(f'{process.name}_port', process.port)}"
@@ -122,7 +127,7 @@ def _shared(plan: Plan) -> dict[str, str]:
         "HANDOFF_TARGET": plan.target(HANDOFF),
         "CACHE_TARGET": plan.target(CACHE),
         "GATEWAY_TARGET": plan.target(GATEWAY),
-        "BOT_TARGETS": ",".join(f"{bot.name}={plan.target(bot)}" for bot in BOTS),
+        "BOT_TARGETS": ",".join(f"{bot.name}={plan.target(bot)}" for bot in plan.bots),
     }
 
 
@@ -140,7 +145,7 @@ def _own(process: Process, plan: Plan, *, database_url: str, redis_url: str) -> 
         own["REDIS_URL"] = redis_url
     if process is HANDOFF:
         own |= {"TICKET_KEY_FILE": str(state / "ticket.key"), "TICKET_KEY_ID": TICKET_KEY_ID}
-    if process in BOTS:
+    if process in plan.bots:
         own["TICKET_PUBLIC_KEYS_FILE"] = str(state / "ticket.pub.json")
     if process in (GATEWAY, CRM) and plan.runs(CRM):
         own |= {

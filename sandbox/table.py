@@ -1,9 +1,13 @@
-"""Every process that `porchlight up` runs, as data. A fourth bot is one line here and its name in BOTS."""
+"""Every process that `porchlight up` runs, as data. A fourth bot is one line here."""
 
 from dataclasses import dataclass
 from typing import Literal
 
 Health = Literal["grpc", "http"]
+
+
+BOT_GROUP = "porchlight_bot"
+"""What makes a process a bot: the group role that may open and complete turns."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,19 +33,19 @@ class Process:
     """Environment variables of which any one, when set, makes this stand-in unnecessary."""
 
 
-def _bot(name: str, port: int) -> Process:
+def _bot(name: str, port: int, settings: str = "kit.bot.settings") -> Process:
     return Process(
         name=name,
         module=f"services.{name}",
-        settings="kit.bot.settings",
+        settings=settings,
         tier=2,
         port=port,
-        database_group="porchlight_bot",
+        database_group=BOT_GROUP,
     )
 
 
 LEAD = _bot("lead", 50051)
-BUYER = _bot("buyer", 50052)
+BUYER = _bot("buyer", 50052, "services.buyer.settings")
 SELLER = _bot("seller", 50053)
 HANDOFF = Process(
     name="handoff",

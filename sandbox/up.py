@@ -142,7 +142,7 @@ class Launcher:
         self._database_urls |= await roles_pg.login_urls(url, state_dir, self._plan.processes)
 
     async def _migrate(self, url: str) -> None:
-        """Migrate and load prompts and the sample, unless our own database says that it holds just these already.
+        """Migrate, load prompts and samples, unless our own database says that it holds just these already.
 
         The check saves the second start a good second: importing Alembic and
         SQLAlchemy costs more than starting Postgres.
@@ -151,14 +151,16 @@ class Launcher:
         ours, wanted = self._postgres.child is not None, _digest_of_sources()
         if ours and await roles_pg.comment_of_database(url) == wanted:
             return
+        from migrations.load_listings import load_sample_listings
         from migrations.prompts import load_prompts
         from migrations.run import migrate
         from sandbox.load import load_sample
 
         await migrate(url)
         await load_prompts(url, ROOT)
-        if ours:  # somebody's own database gets sample data only by `porchlight load sample`
+        if ours:  # somebody's own database gets sample data only by `porchlight load`
             await load_sample(url)
+            await load_sample_listings(url, ROOT)
             await roles_pg.comment_on_database(url, wanted)
 
     async def _keep(self, process: Process) -> None:
@@ -274,7 +276,7 @@ class Launcher:
 def _digest_of_sources() -> str:
     """Return a digest over everything that decides what a migrated database holds."""
     found = hashlib.sha256()
-    loaded = ("services/*/prompts/*.md", "sandbox/sample.py", "sandbox/data/*.gz", "kit/homes.py")
+    loaded = ("services/*/prompts/*.md", "sandbox/sample.py", "sandbox/data/*.*", "kit/homes.py")
     for pattern in ("migrations/**/*.py", "migrations/sql/*.sql", *loaded):
         for path in sorted(ROOT.glob(pattern)):
             found.update(f"{path.relative_to(ROOT)}\0".encode() + hashlib.sha256(path.read_bytes()).digest())

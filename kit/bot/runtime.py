@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -32,6 +32,7 @@ from kit.pg.lane import PgLane
 from kit.pg.pool import Pool, open_pool, ping
 from kit.rpc import client, tls
 from kit.rpc.context import remaining_seconds
+from kit.rpc.server import Servicers
 from kit.tokens import read_token
 
 log = get_logger()
@@ -45,6 +46,18 @@ _READ_CHARS: Final = 1_600
 _READ_CHARS_OF_ALL: Final = 6_000
 
 Context = grpc.aio.ServicerContext[Any, Any]
+S = TypeVar("S", bound=BotSettings)
+
+LookUp = Callable[[str, Situation], Awaitable[Mapping[str, Any]]]
+"""Fetches for a tenant what a decision may need: given the situation, returns `Situation.found`."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Speciality:
+    """What one bot has beside what every bot has."""
+
+    servicers: Servicers = ()
+    look_up: LookUp | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -66,6 +79,7 @@ class BotService(pb_grpc.BotServiceServicer):
         arbiter: The way to the handoff service.
         keys: The arbiter's public keys.
         brokerage: Who the bot says it writes for.
+        look_up: What the bot looks up before it decides, if anything.
         clock: The process's clock, for tickets.
     """
 
@@ -78,6 +92,7 @@ class BotService(pb_grpc.BotServiceServicer):
         arbiter: handoff_grpc.HandoffServiceStub,
         keys: tickets.PublicKeys,
         brokerage: str,
+        look_up: LookUp | None = None,
         clock: Clock = utc_now,
     ) -> None:
         self._spec = spec
@@ -86,6 +101,7 @@ class BotService(pb_grpc.BotServiceServicer):
         self._arbiter = arbiter
         self._keys = keys
         self._brokerage = brokerage
+        self._look_up = look_up
         self._clock = clock
 
     async def HandleTurn(self, request: pb.HandleTurnRequest, context: Context) -> pb.HandleTurnResponse:
@@ -175,6 +191,7 @@ class BotService(pb_grpc.BotServiceServicer):
             source_bot=str(handoff.get("source_bot", "")),
             closed=bool(last.get("closing", False)),
             denied_targets=opened.denied_targets,
+            memory=dict(last.get("memory") or {}),
         )
         if not messages:
             # The person took everything back meanwhile, by opting out for instance.
@@ -188,7 +205,18 @@ class BotService(pb_grpc.BotServiceServicer):
             ),
         )
         situation = replace(situation, learned=reading.settle(self._spec.slots, known, rules, extracted.facts))
+        situation = replace(situation, found=await self._find(tenant_id, contact_id, situation))
         return Thought(situation=situation, extracted=extracted, move=self._spec.decide(situation))
+
+    async def _find(self, tenant_id: str, contact_id: str, situation: Situation) -> Mapping[str, Any]:
+        if self._look_up is None:
+            return {}
+        try:
+            return await self._look_up(tenant_id, situation)
+        except PorchlightError as error:
+            # The person still gets an answer, of what is known without it.
+            log.warning("lookup.failed", bot=self._spec.name, contact_id=contact_id, cause=error.reason)
+            return {}
 
     def _question(self, asked: str, handoff: Mapping[str, Any]) -> str:
         slot = self._spec.slot(asked)
@@ -280,6 +308,7 @@ def record(move: Move, extracted: Extracted, situation: Situation) -> dict[str, 
         "question": move.question or (situation.asked if move.kind is MoveKind.STAY_SILENT else ""),
         "asked": talk.count_asked(situation, move),
         "closing": move.closing or situation.closed,
+        "memory": dict(situation.memory if move.memory is None else move.memory),
     }
 
 
@@ -299,21 +328,26 @@ def _stale(key: TurnKey) -> StaleTurn:
     )
 
 
-Speciality = Callable[[Pool, AsyncExitStack], Awaitable[process.Served]]
-"""Builds what a bot's process serves beside BotService; what must be closed goes on the stack."""
+def no_speciality(pool: Pool, settings: BotSettings) -> Speciality:
+    """Return nothing beside what every bot has."""
+    return Speciality()
 
 
-def main(spec: BotSpec, speciality: Speciality | None = None) -> None:
-    """Be the process of a bot, and of its speciality where it has one."""
+def main(
+    spec: BotSpec,
+    speciality: Callable[[Pool, S], Speciality] = no_speciality,
+    settings_type: type[S] = BotSettings,  # type: ignore[assignment]
+) -> None:
+    """Be the process of a bot."""
 
-    async def build(settings: BotSettings, stack: AsyncExitStack) -> process.Served:
+    async def build(settings: S, stack: AsyncExitStack) -> process.Served:
         return await build_bot(spec, settings, stack, speciality)
 
-    process.main(spec.name, build, BotSettings)
+    process.main(spec.name, build, settings_type)
 
 
 async def build_bot(
-    spec: BotSpec, settings: BotSettings, stack: AsyncExitStack, speciality: Speciality | None = None
+    spec: BotSpec, settings: S, stack: AsyncExitStack, speciality: Callable[[Pool, S], Speciality] = no_speciality
 ) -> process.Served:
     """Connect a bot with its neighbours; what must be closed goes on the stack."""
     pool = await open_pool(settings.database_url.get_secret_value(), name=spec.name)
@@ -326,6 +360,7 @@ async def build_bot(
     handoff = await stack.enter_async_context(
         client.open_channel(settings.handoff_target, token=token, service="handoff", credentials=credentials)
     )
+    special = speciality(pool, settings)
     keys_file = settings.ticket_public_keys_file
     service = BotService(
         spec,
@@ -334,13 +369,12 @@ async def build_bot(
         arbiter=handoff_grpc.HandoffServiceStub(handoff),
         keys=tickets.read_public_keys(keys_file) if keys_file else {},
         brokerage=settings.brokerage_name,
+        look_up=special.look_up,
     )
-    beside = await speciality(pool, stack) if speciality else process.Served(servicers=())
     return process.Served(
         servicers=(
             (pb_grpc.add_BotServiceServicer_to_server, service, "porchlight.bot.v1.BotService"),
-            *beside.servicers,
+            *special.servicers,
         ),
-        checks={"postgres": lambda: ping(pool), **beside.checks},
-        workers=beside.workers,
+        checks={"postgres": lambda: ping(pool)},
     )

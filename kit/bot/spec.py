@@ -115,6 +115,10 @@ class Situation:
     closed: bool = False
     """Whether this bot has said that it knows enough."""
     denied_targets: frozenset[str] = frozenset()
+    memory: Mapping[str, Any] = field(default_factory=dict)
+    """What this bot's last move wanted remembered."""
+    found: Mapping[str, Any] = field(default_factory=dict)
+    """What the bot's speciality looked up for this turn; empty when it has none, or its store did not answer."""
 
     @property
     def known(self) -> dict[str, Fact]:
@@ -155,6 +159,8 @@ class Move:
     summary: str = ""
     override_message_id: str = ""
     """The message that contradicts the way the contact came."""
+    memory: Mapping[str, Any] | None = None
+    """What the bot's next turn with the contact gets back, as JSON; None: what it had before."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -133,7 +133,7 @@ def converse(
             return Move(kind=MoveKind.STAY_SILENT)
         ending = agent_reads(situation)
     else:
-        ending = question or _question(slots, name, situation) if name else ("" if situation.closed else closing)
+        ending = question or question_of(slots, name, situation) if name else ("" if situation.closed else closing)
     if answers:
         ending = ending.replace(agent_reads(situation), "").strip()
     heads = [disclosure(situation)] if situation.first_reply else []
@@ -162,7 +162,8 @@ def _all_known(slots: Sequence[SlotSpec], situation: Situation) -> tuple[Fact, .
     return tuple(situation.known[slot.name] for slot in slots if slot.name in situation.known)
 
 
-def _question(slots: Sequence[SlotSpec], name: str, situation: Situation) -> str:
+def question_of(slots: Sequence[SlotSpec], name: str, situation: Situation) -> str:
+    """Return the words that ask for a slot, other ones the second time."""
     slot = next(slot for slot in slots if slot.name == name)
     return slot.again if slot.again and situation.times_asked.get(name, 0) else slot.question
 

@@ -19,6 +19,8 @@ ACCESS: Final[dict[str, frozenset[str]]] = {
     "/porchlight.bot.v1.BotService/HandleTurn": frozenset({"gateway"}),
     "/porchlight.bot.v1.BotService/OfferHandoff": frozenset({"handoff"}),
     "/porchlight.bot.v1.BotService/PreviewTurn": _OPERATOR,
+    "/porchlight.buyer.v1.BuyerService/MatchListings": _DESK,
+    "/porchlight.buyer.v1.BuyerService/AssessReadiness": _DESK,
     "/porchlight.handoff.v1.HandoffService/EvaluateHandoff": _BOTS,
     "/porchlight.handoff.v1.HandoffService/RequestHandoff": _BOTS,
     "/porchlight.handoff.v1.HandoffService/AcceptHandoff": _BOTS,

@@ -1,26 +1,31 @@
 """What the buyer bot does with a turn. Pure."""
 
+from dataclasses import replace
 from typing import Final
 
 from kit.bot import talk
 from kit.bot.spec import Move, MoveKind, Situation
-from services.buyer import phrases
+from services.buyer import homes, phrases
 from services.buyer.facts import SLOTS
 
-ORDER: Final = ("area", "price_max_usd", "bedrooms_min", "timeline", "financing")
 FRONT: Final = "lead"
 """Who takes a contact back that nobody handed over."""
 
 
 def decide(situation: Situation) -> Move:
-    """Give the contact back when buying was a mistake, on when there is a home to sell; else talk."""
+    """Give the contact back when buying was a mistake, on when there is a home to sell; else show homes and talk."""
     move = _handoff(situation)
     if move is not None and move.target not in situation.denied_targets and not situation.signals.no_texts:
         return move
+    if not situation.signals.no_texts and (move := homes.decide(situation)) is not None:
+        return move
+    if homes.asks_by_wish(situation):
+        situation = replace(situation, signals=replace(situation.signals, question=False))
+    done = situation.value("intent") == "sell" or situation.value("has_agent") is True
     return talk.converse(
         situation,
         SLOTS,
-        () if situation.value("intent") == "sell" else ORDER,
+        () if done else homes.ORDER,
         opening=phrases.opening(situation),
         closing=phrases.closing(situation),
     )

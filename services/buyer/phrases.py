@@ -1,7 +1,21 @@
 """What the buyer bot says beside its questions. Pure."""
 
+from typing import Final
+
 from kit.bot import talk
 from kit.bot.spec import Situation
+from services.buyer import about, matching
+from services.buyer.values import Found, HardWish, Listing, Proposal, Wishes
+
+OF_PEOPLE: Final = (
+    "I go by the home, never by who lives around it, and do not rate areas, safety or schools. "
+    "The police and the school district publish figures."
+)
+HAS_AGENT: Final = (
+    "Thank you for telling me. Your agent is the right person for that, so I will not go on asking or proposing homes."
+)
+ASK_ABOUT: Final = "Ask me about any of them, or say which one you would like to see."
+_REASONS_MOST: Final = 2
 
 
 def opening(situation: Situation) -> str:
@@ -13,7 +27,105 @@ def opening(situation: Situation) -> str:
 
 
 def closing(situation: Situation) -> str:
-    """Say that an agent goes on; no home is named, since this bot knows none."""
+    """Say that an agent goes on."""
     if situation.value("intent") == "sell":
         return talk.agent_reads(situation)
     return f"That is what I need, thank you. {talk.agent_reads(situation)}"
+
+
+# --- homes
+
+
+def source(home: Listing) -> str:
+    """Say what a record is worth; opens every text that shows one.
+
+    >>> from datetime import date
+    >>> source(Listing(listing_id="a", source="sample", as_of=date(2015, 5, 28), sample=True, zip="98107",
+    ...                price_usd_cents=1, bedrooms=1, list_date=date(2015, 5, 1)))
+    'Sample data as of May 2015.'
+    """
+    if home.sample:
+        return f"Sample data as of {home.as_of:%B %Y}."
+    return f"As of {home.as_of}, from {home.source}."
+
+
+def how_many(found: Found, shown_count: int) -> str:
+    """Say how many homes fit, and which wishes all that follow keep."""
+    kept = kept_wishes(found.wishes)
+    fits = "1 listing fits" if found.total_count == 1 else f"{found.total_count:,} listings fit"
+    what = f"{fits} your {kept}" if kept else fits
+    return f"{what}; {shown_count} of them:" if shown_count < found.total_count else f"{what}:"
+
+
+def kept_wishes(wishes: Wishes) -> str:
+    """Name the hard wishes: "price, bedrooms and area"."""
+    named = {
+        HardWish.PRICE_MAX: ("price", wishes.price_max_usd_cents is not None),
+        HardWish.BEDROOMS_MIN: ("bedrooms", wishes.bedrooms_min is not None),
+        HardWish.HOME_TYPE: ("type of home", wishes.home_type is not None),
+        HardWish.AREA: ("area", bool(wishes.zips)),
+    }
+    said = [name for name, wished in named.values() if wished]
+    return " and ".join(filter(None, [", ".join(said[:-1]), *said[-1:]]))
+
+
+def proposal(proposed: Proposal) -> str:
+    """Say a home in a line, with the soft wishes that it keeps or misses."""
+    line = about.describe(proposed.listing)
+    # What all homes shown keep is said once before them, what the line says already not again.
+    soft = [each for each in proposed.reasons if each in ("has a view", "on the water") or each.startswith("lot of")]
+    said = [*soft, *proposed.missed][:_REASONS_MOST]
+    return f"{line} ({', '.join(said)})." if said else f"{line}."
+
+
+def no_more(found: Found) -> str:
+    """Say that everything that fits was shown."""
+    kept = kept_wishes(found.wishes)
+    return f"Those were all that fit{f' your {kept}' if kept else ''}. Tell me what to change, and I look again."
+
+
+def nothing_fits(found: Found) -> str:
+    """Say that nothing fits, and which single wish opens what."""
+    kept = kept_wishes(found.wishes)
+    if not found.relaxations:
+        return f"No listing fits your {kept}, and changing one wish alone would not help."
+    best = found.relaxations[0]
+    would = matching.say_relaxation(found.wishes, best)
+    return f"{source(best.nearest)} No listing fits your {kept}. But {would}. Tell me what to change, and I look again."
+
+
+def unknown_area(area: str) -> str:
+    """Ask for a ZIP code where the name of a place says nothing to us."""
+    return f"I do not know the ZIP codes of {area[:40]}. Tell me one, and I can look for homes there."
+
+
+def which_one(count: int) -> str:
+    """Ask which of the homes shown is meant."""
+    numbers = [str(number) for number in range(1, count + 1)]
+    return f"Which one do you mean: {', '.join(numbers[:-1])} or {numbers[-1]}?"
+
+
+def tour(situation: Situation, home: Listing, *, signed: bool) -> str:
+    """Answer a wish to see a home: what is noted, what comes first; nothing is booked.
+
+    Source: NAR settlement, in force since 2024-08-17: a written agreement with the
+    buyer comes before a tour; it is negotiable and not set by law.
+    """
+    noted = f"Noted: you would like to see {home.listing_id}."
+    not_real = " It is a sample and cannot be visited." if home.sample else ""
+    agreement = (
+        " As noted, the buyer agreement is signed, so an agent can arrange a tour."
+        if signed
+        else " Before a tour, a written buyer agreement with us must be signed; its terms are negotiable, not set by law."
+    )
+    return f"{noted}{not_real}{agreement} I have booked nothing. {talk.agent_reads(situation)}"
+
+
+_PLAIN: Final = str.maketrans(
+    {"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": "-"}
+)
+
+
+def plain(said: str) -> str:
+    """Keep to plain signs, since one other sign halves what fits into a text message."""
+    return said.translate(_PLAIN).encode("ascii", "ignore").decode()

@@ -1,14 +1,14 @@
 """LeadService over gRPC: what the lead bot serves beside BotService."""
 
-from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from porchlight.lead.v1 import lead_service_pb2 as pb
 from porchlight.lead.v1 import lead_service_pb2_grpc as pb_grpc
 
 from kit import checks
+from kit.bot.runtime import Speciality
+from kit.bot.settings import BotSettings
 from kit.pg.pool import Pool
-from kit.process import Served
 from services.lead import wire
 from services.lead.contacts_pg import PgContacts
 from services.lead.qualification import qualify
@@ -36,7 +36,7 @@ class LeadServicer(pb_grpc.LeadServiceServicer):
         return pb.ScoreContactResponse(qualification=wire.qualification(scored))
 
 
-async def build_speciality(pool: Pool, _: AsyncExitStack) -> Served:
+def speciality(pool: Pool, _: BotSettings) -> Speciality:
     """Make what the bot's process serves beside the bot."""
     servicer = LeadServicer(PgContacts(pool))
-    return Served(servicers=((pb_grpc.add_LeadServiceServicer_to_server, servicer, FULL_NAME),))
+    return Speciality(servicers=((pb_grpc.add_LeadServiceServicer_to_server, servicer, FULL_NAME),))

@@ -2,7 +2,7 @@
 
 from kit.bot.runtime import main
 from services.seller.bot import BOT
-from services.seller.server import build_speciality
+from services.seller.server import speciality
 
 if __name__ == "__main__":
-    main(BOT, build_speciality)
+    main(BOT, speciality)

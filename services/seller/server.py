@@ -1,14 +1,14 @@
 """SellerService over gRPC: what the seller bot serves beside BotService."""
 
-from contextlib import AsyncExitStack
 from typing import Any, Final
 
 from porchlight.seller.v1 import seller_service_pb2 as pb
 from porchlight.seller.v1 import seller_service_pb2_grpc as pb_grpc
 
 from kit import checks
+from kit.bot.runtime import Speciality
+from kit.bot.settings import BotSettings
 from kit.pg.pool import Pool
-from kit.process import Served
 from services.seller import wire
 from services.seller.netsheet import net_sheet
 from services.seller.sales_pg import PgSalesStore
@@ -39,7 +39,7 @@ class SellerServicer(pb_grpc.SellerServiceServicer):
         return wire.net_response(net_sheet(wire.planned_sale(request)))
 
 
-async def build_speciality(pool: Pool, _: AsyncExitStack) -> Served:
+def speciality(pool: Pool, _: BotSettings) -> Speciality:
     """Make what the bot's process serves beside the bot."""
     servicer = SellerServicer(Valuations(PgSalesStore(pool)))
-    return Served(servicers=((pb_grpc.add_SellerServiceServicer_to_server, servicer, FULL_NAME),))
+    return Speciality(servicers=((pb_grpc.add_SellerServiceServicer_to_server, servicer, FULL_NAME),))

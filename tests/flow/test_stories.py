@@ -59,6 +59,25 @@ async def test_lead_who_wants_to_sell_reaches_the_seller_bot_and_a_correction_go
     assert "buy or sell" not in answer.lower()
 
 
+async def test_buyer_sees_three_sample_homes_asks_about_one_and_hears_what_comes_before_a_tour(system: System) -> None:
+    """Goal: the buyer's story over all processes, with the sample that `up` loads. Method: text it."""
+    contact = await system.contact("Ivy", "(206) 555-0109")
+    await system.text(contact, "I want to buy a 3 bedroom home in Ballard, up to 750k")
+    (matches,) = await replies(system, contact, 1)
+    assert "Sample data as of May 2015. 6 listings fit your price, bedrooms and area" in matches
+    assert "1) KC-98117-4, ZIP 98117: $585,000, 3 bd" in matches
+    assert (await system.timeline(contact)).owner == "buyer"
+    await system.text(contact, "does the second one have a view?")
+    _, answer = await replies(system, contact, 2)
+    second = matches.split(" 2) ")[1].split(",")[0]
+    assert f"{second}: the record lists no view." in answer
+    await system.text(contact, "can I see it?")
+    *_, tour = await replies(system, contact, 3)
+    assert f"you would like to see {second}" in tour
+    assert "buyer agreement" in tour
+    assert "I have booked nothing." in tour
+
+
 async def test_every_message_says_what_became_of_it_and_what_it_cost(system: System) -> None:
     contact = await system.contact("Cleo", "(206) 555-0103")
     await system.text(contact, "Looking to purchase property in Ballard")

@@ -22,7 +22,7 @@ from porchlight.handoff.v1 import handoff_service_pb2 as handoff_pb
 from porchlight.handoff.v1 import handoff_service_pb2_grpc as handoff_grpc
 
 from kit import errors, tickets, tokens
-from kit.bot.runtime import build_bot
+from kit.bot.runtime import build_bot, no_speciality
 from kit.bot.settings import BotSettings
 from kit.clock import utc_now
 from kit.lane import Debounce, Event, EventKind, Turn
@@ -152,7 +152,14 @@ class Desk:
 
 
 async def a_desk(
-    database: Database, tmp_path: Path, stack: AsyncExitStack, *, bot: str = "lead", **changes: Any
+    database: Database,
+    tmp_path: Path,
+    stack: AsyncExitStack,
+    *,
+    bot: str = "lead",
+    speciality: Any = no_speciality,
+    settings_type: type[BotSettings] = BotSettings,
+    **changes: Any,
 ) -> Desk:
     neighbours = Scripted(arbiter=deny, cache=failing(errors.ModelUnavailable("scripted")))  # type: ignore[abstract]
     other = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
@@ -169,7 +176,7 @@ async def a_desk(
     tokens.write_callers(tmp_path / "callers.json", {name: tokens.digest(token) for name, token in TOKENS.items()})
     (tmp_path / "token").write_text(TOKENS[bot])
     (tmp_path / "keys.json").write_text(tickets.public_json(KEY.public))
-    settings = BotSettings(
+    settings = settings_type(
         database_url=database.url(bot),
         callers_file=tmp_path / "callers.json",
         token_file=tmp_path / "token",
@@ -178,7 +185,7 @@ async def a_desk(
         cache_target=target,
         **changes,
     )
-    served = await build_bot(BOTS[bot], settings, stack)
+    served = await build_bot(BOTS[bot], settings, stack, speciality)
     rpc = make_server(bot, settings, served.servicers)
     address = bind(rpc.server, settings)
     for check in served.checks.values():

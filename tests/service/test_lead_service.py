@@ -24,7 +24,7 @@ from kit.pg.pool import open_pool
 from kit.rpc.client import call, open_channel
 from kit.rpc.server import SERVING, bind, make_server
 from services.lead.bot import BOT
-from services.lead.server import build_speciality
+from services.lead.server import speciality
 from tests.support.bots import BOTS, a_fact, learned_facts
 from tests.support.stores import Database
 
@@ -91,7 +91,7 @@ async def lead(database: Database, tmp_path: Path) -> AsyncIterator[Lead]:
         token_file=tmp_path / "token",
     )
     async with AsyncExitStack() as stack:
-        served = await build_bot(BOT, settings, stack, build_speciality)
+        served = await build_bot(BOT, settings, stack, speciality)
         rpc = make_server("lead", settings, served.servicers)
         address = bind(rpc.server, settings)
         await rpc.health.set("", SERVING)

@@ -22,11 +22,13 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 from porchlight.bot.v1 import bot_service_pb2, bot_service_pb2_grpc
+from porchlight.buyer.v1 import buyer_service_pb2, buyer_service_pb2_grpc
 from porchlight.cache.v1 import cache_service_pb2, cache_service_pb2_grpc
 from porchlight.contact.v1 import contact_service_pb2, contact_service_pb2_grpc
 from porchlight.errors.v1 import error_reason_pb2
 from porchlight.handoff.v1 import handoff_service_pb2, handoff_service_pb2_grpc
 from porchlight.ops.v1 import ops_service_pb2, ops_service_pb2_grpc
+from porchlight.seller.v1 import seller_service_pb2, seller_service_pb2_grpc
 
 from kit import errors, tokens
 from kit.metrics import RPC_REQUESTS
@@ -43,6 +45,8 @@ Script = Callable[[Any, Any], Awaitable[Any]]
 
 SERVICES = {
     bot_service_pb2: (bot_service_pb2_grpc, "BotService"),
+    buyer_service_pb2: (buyer_service_pb2_grpc, "BuyerService"),
+    seller_service_pb2: (seller_service_pb2_grpc, "SellerService"),
     handoff_service_pb2: (handoff_service_pb2_grpc, "HandoffService"),
     cache_service_pb2: (cache_service_pb2_grpc, "CacheService"),
     contact_service_pb2: (contact_service_pb2_grpc, "ContactService"),

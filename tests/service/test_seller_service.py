@@ -18,7 +18,7 @@ from kit.rpc.client import call, open_channel
 from kit.rpc.server import SERVING, bind, make_server
 from sandbox.load import load_sample
 from services.seller.bot import BOT
-from services.seller.server import build_speciality
+from services.seller.server import speciality
 from tests.contract.test_sales import loaded
 from tests.support.sales import a_town
 from tests.support.stores import Cluster, Database, create_database, drop_database, run_now
@@ -61,7 +61,7 @@ async def started(database: Database, folder: Path, stack: AsyncExitStack) -> Se
         callers_file=folder / "callers.json",
         token_file=folder / "token",
     )
-    served = await build_bot(BOT, settings, stack, build_speciality)
+    served = await build_bot(BOT, settings, stack, speciality)
     rpc = make_server("seller", settings, served.servicers)
     address = bind(rpc.server, settings)
     await rpc.health.set("", SERVING)

@@ -1,13 +1,17 @@
 """Bots without their process: what they read, decide and say, from texts alone."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import json
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from typing import Any
 
 from kit.bot import reading, talk
 from kit.bot.spec import BotSpec, Heard, Move, MoveKind, Situation, Value
 from kit.lane import Fact, InboundMessage
 from services.buyer.bot import BOT as BUYER
+from services.buyer.listings import MemoryListings
+from services.buyer.lookup import Lookup
 from services.lead.bot import BOT as LEAD
 from services.seller.bot import BOT as SELLER
 
@@ -67,6 +71,15 @@ def a_situation(
     )
 
 
+def at_once(work: Coroutine[Any, Any, Any]) -> Any:
+    """Run what waits for nothing, such as a twin in memory."""
+    try:
+        work.send(None)
+    except StopIteration as done:
+        return done.value
+    raise AssertionError("it waits for something")
+
+
 def decided(spec: BotSpec, *texts: str, **rest: object) -> Move:
     return spec.decide(a_situation(spec, *texts, **rest))  # type: ignore[arg-type]
 
@@ -79,9 +92,12 @@ class Conversation:
     refused: frozenset[str] = frozenset()
     thresholds: Mapping[str, float] = field(default_factory=dict)
     """Routes that the arbiter refuses to who is less sure."""
+    listings: MemoryListings | None = None
+    """What the buyer bot can look up."""
     known: dict[str, Fact] = field(default_factory=dict)
     route: list[str] = field(default_factory=list)
     moves: list[Move] = field(default_factory=list)
+    memory: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _records: dict[str, tuple[str, dict[str, int], bool]] = field(default_factory=dict)
     _source: str = ""
     _turn: int = 0
@@ -109,7 +125,10 @@ class Conversation:
                 source_bot=self._source,
                 closed=closed,
                 denied_targets=denied,
+                memory=self.memory.get(self.owner, {}),
             )
+            if self.listings is not None and self.owner == "buyer":
+                situation = replace(situation, found=at_once(Lookup(self.listings)("loc_1", situation)))
             move = spec.decide(situation)
             way = f"{self.owner}>{move.target}"
             unsure = move.confidence < self.thresholds.get(way, 0.0)
@@ -123,6 +142,9 @@ class Conversation:
             self._source, self.owner, opening, denied = self.owner, move.target, True, frozenset()
             assert len(self.route) < 9, self.route
         self._records[self.owner] = (move.question, talk.count_asked(situation, move), move.closing or closed)
+        if move.memory is not None:
+            # Through JSON and back, as the record of a turn goes.
+            self.memory[self.owner] = json.loads(json.dumps(move.memory))
         self.moves.append(move)
         return move
 

@@ -28,7 +28,13 @@ STOP_SECONDS = 30.0
 class System:
     """Started by `async with`; what is still running afterwards is a failure of the launcher."""
 
-    def __init__(self, state_dir: Path, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        state_dir: Path,
+        settings: Mapping[str, str] | None = None,
+        *,
+        command: tuple[str, ...] = ("-m", "sandbox.cli", "up"),
+    ) -> None:
         self.state_dir = state_dir
         self.lines: list[str] = []
         """Everything that any process printed."""
@@ -36,6 +42,7 @@ class System:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("PORCHLIGHT_", "ANTHROPIC_", "PG"))}
         quick = {"PORCHLIGHT_DEBOUNCE_SECONDS": "0.05", "PORCHLIGHT_DEBOUNCE_LONGEST_SECONDS": "0.2"}
         self._env = clean | ports | quick | {"PORCHLIGHT_STATE_DIR": str(state_dir)} | dict(settings or {})
+        self._command = command
         self._process: asyncio.subprocess.Process | None = None
         self._reader: asyncio.Task[None] | None = None
         self._ready = asyncio.Event()
@@ -44,9 +51,7 @@ class System:
     async def __aenter__(self) -> Self:
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,
-            "-m",
-            "sandbox.cli",
-            "up",
+            *self._command,
             cwd=ROOT,
             env=self._env,
             stdout=asyncio.subprocess.PIPE,

@@ -10,6 +10,8 @@ WHO_MAY = """
 BotService HandleTurn                   gateway
 BotService OfferHandoff                 handoff
 BotService PreviewTurn                  operator
+BuyerService MatchListings              console operator
+BuyerService AssessReadiness            console operator
 HandoffService EvaluateHandoff          bot operator
 HandoffService RequestHandoff           bot operator
 HandoffService AcceptHandoff            bot operator

@@ -43,3 +43,10 @@ def test_misspelt_setting_or_missing_database_ends_with_1(command: str, tmp_path
     monkeypatch.setenv("PORCHLIGHT_LAED_PORT", "1")
     assert main([command]) == 1
     assert "PORCHLIGHT_" in capsys.readouterr().err
+
+
+def test_load_without_a_database_is_refused(tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setenv("PORCHLIGHT_STATE_DIR", str(tmp_path))
+    monkeypatch.delenv("PORCHLIGHT_DATABASE_URL", raising=False)
+    assert main(["load", "listings", "homes.csv", "--source", "mls"]) == 1
+    assert "no database" in capsys.readouterr().err

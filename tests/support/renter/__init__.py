@@ -1,0 +1,1 @@
+"""A fourth bot, to show what one takes: this folder, a line of the process table, a route."""
