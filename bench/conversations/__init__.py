@@ -1,1 +1,1 @@
-"""Forty authored conversations, and the check that a bot understands them."""
+"""Authored conversations, and the check that a bot understands them."""

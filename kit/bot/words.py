@@ -48,6 +48,10 @@ _NO_ANSWER: Final = re.compile(
     r"\?|^\W*$|^(?:no|none|nope|nothing|later|anything|wherever|whatever|flexible|ok|okay|yes|yeah|yep|sure|thanks|thank you|hi|hello|hey|stop|help|why|what|who|when|how|not)\b"
     r"|\b(?:don'?t|do not|not sure|idk|no idea|unsure|anywhere|you|your|buy|buying|sell|selling|want|need|looking|bot|human|person|agent|months?|weeks?|years?|know|think|lol|month|asap|price|budget|rent|thanks|just|why|whatever|later|because|call|sorry|actually|soon|up to|under|over|meant|correction|h+m+|huh|test|cheap|expensive|nice|big|bigger|small|safe|quiet|good|great|fine|bad|cool|cash|loan|approved|excellent|perfect|fair|really|very|beds?|bedrooms?|baths?|brs?)\b|\$|\d{3}[-.) ]+\d{4}|\d\s?[km]\b|^\d+\s?[x%+]|^\d+$"
 )
+# "Not Ballard, Fremont" answers where with Fremont.
+_NOT_THERE: Final = re.compile(
+    r"^\W*(?:no,? )?not (?!sure|certain|really|yet|too|so|very|quite)(?:in )?[\w' ]{2,30}?(?:\s*[,;.]\s*(?:but )?|\s+but )"
+)
 _ANSWER_WORDS: Final = 5
 LONGEST_PLACE: Final = 60
 
@@ -121,7 +125,10 @@ def _trimmed(text: str, start: int, end: int) -> Place:
 
 
 def _answer(text: str, folded: str) -> Place | None:
-    head = re.split(r"[,.;!\n](?!\d)", folded[(start := _FILLER.match(folded).end()) :])[0]  # type: ignore[union-attr]
+    denial = _NOT_THERE.match(folded)
+    begin = denial.end() if denial else 0
+    start = begin + _FILLER.match(folded[begin:]).end()  # type: ignore[union-attr]
+    head = re.split(r"[,.;!\n](?!\d)", folded[start:])[0]
     head = re.sub(r"\s+(?:area|neighborhood|please|thanks|mostly|i think|i guess)$", "", head.rstrip())
     if not re.search(r"[a-z]{3}", head) or len(head.split()) > _ANSWER_WORDS or _NO_ANSWER.search(head):
         return None

@@ -139,3 +139,16 @@ def test_model_cannot_make_a_place_of_other_words(said):
 @pytest.mark.parametrize("said", ["Queen Anne", "98107", "north seattle", "123 Main St", "St. Paul"])
 def test_name_of_a_place_is_taken_from_the_model(said):
     assert words.names_a_place(said)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("not Ballard, Fremont", ["Fremont"]),
+        ("no, not in Ballard but Green Lake", ["Green Lake"]),
+        ("not sure yet, let me think", []),
+        ("not Ballard", []),
+    ],
+)
+def test_place_that_is_denied_gives_way_to_the_one_that_follows(said, expected):
+    assert [place.name for place in words.places(said, asked=True)] == expected
