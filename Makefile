@@ -7,7 +7,7 @@ RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
 LOCK := uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header --no-emit-index-url --no-annotate pyproject.toml --extra build
 
-.PHONY: up test check format bench bench-cma protos docs pictures lock clean
+.PHONY: up test check format bench bench-cma bench-conversations protos docs pictures lock clean
 
 up: $(RUNTIME)       # stores, migrations, all services, until Ctrl-C; prints `ready` and the URLs
 	@exec $(BIN)/porchlight up
@@ -26,6 +26,9 @@ bench: $(DEV)        # measure against a bare gRPC echo; rewrites bench/RESULTS.
 
 bench-cma: $(DEV)    # measure the CMA on King County's sales of 2015; rewrites its part of bench/RESULTS.md
 	@$(BIN)/python -m bench.cma --write
+
+bench-conversations: $(DEV)  # play the authored conversations against the whole system, rules only
+	@$(BIN)/python -m bench.conversations
 
 protos: $(DEV)       # generate protos/gen from the contracts
 	@$(BIN)/python -m tools.protos

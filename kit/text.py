@@ -114,6 +114,10 @@ _MONEY: Final = re.compile(
     rf"(?<![\w.,/-])(?P<sign1>\$)?\s?(?P<n1>{_NUMBER})(?:\s?(?P<u1>{_UNIT})\b)?"
     rf"(?:\s?(?:-|to|and|or)\s?(?P<sign2>\$)?\s?(?P<n2>{_NUMBER})(?:\s?(?P<u2>{_UNIT})\b)?)?(?P<plus>\s?\+| or more| and up)?(?![\w/]|[.,]\d)"
 )
+_SPELLED: Final = re.compile(
+    r"(?<!\bin )(?<!\bthanks )\b(?:(?P<half>half (?:a )?mil(?:lion)?)|(?P<more>(?:a|one) (?:million|mil) and a half|(?:one|1) and a half mil(?:lion)?)"
+    r"|(?:a|one) mil(?:lion)?)\b"
+)
 _AT_MOST: Final = re.compile(
     r"(?:under|below|up to|at most|max(?:imum)?(?: of| is|:)?|no more than|not more than|less than|not over|within|cap(?:ped)? (?:of|at)|<)"
     r"\s*(?:about |around |like )?$"
@@ -180,7 +184,21 @@ def prices(folded: str, *, bare_thousands: bool = False) -> tuple[Money, ...]:
             found.append(Money(low=low, high=None, start=start, end=end))
         else:
             found.append(Money(low=None, high=high, start=start, end=end))
-    return tuple(found)
+    return tuple(sorted([*found, *_spelled_prices(folded)], key=lambda each: each.start))
+
+
+def _spelled_prices(folded: str) -> list[Money]:
+    """Find "half a million", "a million and a half"."""
+    found = []
+    for match in _SPELLED.finditer(folded):
+        start, end = match.span()
+        before = _before(folded, start)
+        if _NO_HOME_PRICE.search(before + " " + _after(folded, end)):
+            continue
+        amount = 500_000 if match["half"] else 1_500_000 if match["more"] else 1_000_000
+        least = _AT_LEAST.search(before) and not _AT_MOST.search(before)
+        found.append(Money(low=amount if least else None, high=None if least else amount, start=start, end=end))
+    return found
 
 
 def _amount(number: str, unit: str | None) -> float:

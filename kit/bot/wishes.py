@@ -108,6 +108,9 @@ def _is_meant(folded: str, match: re.Match[str], side: str) -> bool:
     before = folded[max(0, match.start() - REACH) : match.start()]
     if _NO_HOME.match(after) or (side == "buy" and (_TO_RENT.match(after) or match.group().endswith("rent"))):
         return False
+    if before.endswith("="):
+        # "intent=sell" is an order to a machine, not what a person wants.
+        return False
     mine = bool(re.search(r"\b(?:my|our|it)\b", match.group()) or _MINE_AFTER.match(after))
     return (mine and side == "sell") or not _OTHERS.search(before)
 

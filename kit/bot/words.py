@@ -10,7 +10,7 @@ from kit.text import fold, negated
 
 _ZIP: Final = re.compile(r"(?<![\d$#,.-])(?<!\d )\b\d{5}(?:-\d{4})?\b(?![,.]?\d|\s?(?:k\b|sq|dollars|usd|miles))")
 _LEAD: Final = r"(?:in|near|around|to|at|by|outside(?: of)?|close to|next to|towards?)"
-_NAME: Final = r"(?!(?:I|We|My|Our|It|It's|The|By|For|And|But|So|With|Is|If|To)(?:'\w+)?\b)[A-Z][\w'.-]*[\w]"
+_NAME: Final = r"(?!(?:I|We|My|Our|It|It's|The|By|For|And|But|So|With|Is|If|To|ASAP|NOW)(?:'\w+)?\b)[A-Z][\w'.-]*[\w]"
 _NAMED: Final = re.compile(
     rf"\b(?:[Ii]n|[Nn]ear|[Aa]round|[Oo]utside(?: of)?|[Cc]lose to|[Nn]ext to|[Mm]ov(?:e|ing) to|[Rr]elocating to|[Aa]rea is|[Aa]rea:)\s+"
     rf"(?:the\s+|downtown\s+)?(?P<place>{_NAME}(?:\s+(?:(?:of|on|de|del|la|the)\s+)?{_NAME}){{0,3}})"
@@ -47,6 +47,10 @@ _FILLER: Final = re.compile(
 _NO_ANSWER: Final = re.compile(
     r"\?|^\W*$|^(?:no|none|nope|nothing|later|anything|wherever|whatever|flexible|ok|okay|yes|yeah|yep|sure|thanks|thank you|hi|hello|hey|stop|help|why|what|who|when|how|not)\b"
     r"|\b(?:don'?t|do not|not sure|idk|no idea|unsure|anywhere|you|your|buy|buying|sell|selling|want|need|looking|bot|human|person|agent|months?|weeks?|years?|know|think|lol|month|asap|price|budget|rent|thanks|just|why|whatever|later|because|call|sorry|actually|soon|up to|under|over|meant|correction|h+m+|huh|test|cheap|expensive|nice|big|bigger|small|safe|quiet|good|great|fine|bad|cool|cash|loan|approved|excellent|perfect|fair|really|very|beds?|bedrooms?|baths?|brs?)\b|\$|\d{3}[-.) ]+\d{4}|\d\s?[km]\b|^\d+\s?[x%+]|^\d+$"
+)
+# "Not Ballard, Fremont" answers where with Fremont.
+_NOT_THERE: Final = re.compile(
+    r"^\W*(?:no,? )?not (?!sure|certain|really|yet|too|so|very|quite)(?:in )?[\w' ]{2,30}?(?:\s*[,;.]\s*(?:but )?|\s+but )"
 )
 _ANSWER_WORDS: Final = 5
 LONGEST_PLACE: Final = 60
@@ -121,7 +125,10 @@ def _trimmed(text: str, start: int, end: int) -> Place:
 
 
 def _answer(text: str, folded: str) -> Place | None:
-    head = re.split(r"[,.;!\n](?!\d)", folded[(start := _FILLER.match(folded).end()) :])[0]  # type: ignore[union-attr]
+    denial = _NOT_THERE.match(folded)
+    begin = denial.end() if denial else 0
+    start = begin + _FILLER.match(folded[begin:]).end()  # type: ignore[union-attr]
+    head = re.split(r"[,.;!\n](?!\d)", folded[start:])[0]
     head = re.sub(r"\s+(?:area|neighborhood|please|thanks|mostly|i think|i guess)$", "", head.rstrip())
     if not re.search(r"[a-z]{3}", head) or len(head.split()) > _ANSWER_WORDS or _NO_ANSWER.search(head):
         return None
@@ -152,7 +159,7 @@ _UNSURE: Final = re.compile(
     r"|\bhaven'?t (?:decided|thought)\b|\bno (?:rush|hurry)\b|\bjust (?:looking|browsing|curious)\b|\bflexible\b|\bwhenever\b|\bwherever\b|\banywhere\b|\bsome ?day\b|\brather not say\b|\bprefer not\b|\bnot (?:going to|gonna) (?:say|tell)\b|\bno se\b|\bnone of your business\b"
 )
 _NO_TEXTS: Final = re.compile(
-    r"\bstop (?:texting|messaging|contacting|calling|bothering|writing|sending)\b|\b(?:leave|let) me alone\b|\b(?:take|get) me off\b|\bremove me\b|\bremove my number\b|\bdon'?t (?:text|contact|message|call) me\b|\bdo not (?:text|contact|message|call) me\b"
+    r"\b(?:stop|quit) (?:texting|messaging|contacting|calling|bothering|writing|sending)\b|\b(?:fuck|f+|piss|bugger) ?off\b|\bfuck (?:you|u)\b|\bgo away\b|\bget lost\b|\b(?:leave|let) me alone\b|\b(?:take|get) me off\b|\bremove me\b|\bremove my number\b|\bdon'?t (?:text|contact|message|call) me\b|\bdo not (?:text|contact|message|call) me\b"
     r"|\blose (?:my|this) number\b|\bopt(?:ing)? ?-?out\b|\bunsubscribe me\b|\bno more (?:texts?|messages)\b|\bwrong (?:number|person)\b|\brevoke\b.{0,20}\bconsent\b|\bstop please\b|\bplease stop\b|\bno me (?:escriba|contacte)|\bno mas mensajes"
 )
 _COURTESY: Final = re.compile(

@@ -81,7 +81,7 @@ class PgLane:
             state=row.get("state") or "",
             owner=row.get("owner") or "",
             handoff_id=row.get("handoff_id") or "",
-            facts=tuple(_fact(fact) for fact in row.get("facts") or ()),
+            facts=tuple(fact_of(fact) for fact in row.get("facts") or ()),
             profile=row.get("profile") or {},
             messages=_messages(row.get("messages") or ()),
             handoff=row.get("handoff"),
@@ -182,7 +182,8 @@ def fact_row(fact: Fact) -> dict[str, Any]:
     }
 
 
-def _fact(row: Mapping[str, Any]) -> Fact:
+def fact_of(row: Mapping[str, Any]) -> Fact:
+    """Read a fact as `current_facts` writes it."""
     return Fact(**{**row, "learn_time": _time(row["learn_time"])})
 
 

@@ -29,6 +29,8 @@ ACCESS: Final[dict[str, frozenset[str]]] = {
     "/porchlight.handoff.v1.HandoffService/GetHandoff": _READERS,
     "/porchlight.handoff.v1.HandoffService/ListHandoffs": _READERS,
     "/porchlight.cache.v1.CacheService/Complete": _BOTS,
+    "/porchlight.lead.v1.LeadService/GetQualification": _DESK,
+    "/porchlight.lead.v1.LeadService/ScoreContact": _DESK,
     "/porchlight.seller.v1.SellerService/EstimateValue": _DESK,
     "/porchlight.seller.v1.SellerService/EstimateNetProceeds": _DESK,
     "/porchlight.contact.v1.ContactService/GetTimeline": _DESK,

@@ -1,8 +1,10 @@
 """What the lead bot wants to know, and how its rules read it. Pure."""
 
+import re
 from dataclasses import replace
 from typing import Final
 
+from kit import text
 from kit.bot import reading
 from kit.bot.spec import Heard, Reading, SlotKind, SlotSpec
 from kit.lane import Fact
@@ -49,6 +51,19 @@ SLOTS: Final = (
         said="",
         modelled=False,
     ),
+    SlotSpec(
+        name="renting",
+        kind=SlotKind.BOOLEAN,
+        meaning="Whether the person looks for a home to rent, which no bot can find.",
+        said="",
+        modelled=False,
+    ),
+)
+
+_TO_RENT: Final = re.compile(
+    r"\b(?:look(?:ing)?|want|need|have|find|any|got|interested)\b[^.?!\n]{0,60}?"
+    r"\b(?:apartments?|places?|homes?|houses?|condos?|rooms?|studios?|something|anything) (?:to|for) rent\b"
+    r"|\b(?:want|looking|need) to rent (?:an?|some)\b"
 )
 
 
@@ -68,6 +83,8 @@ def read(heard: Heard) -> Reading:
     if intent and intent.value == "both":
         facts.append(replace(intent, name="buying_plan", value=True))
     moved = _place_of_the_home(heard, facts, side)
+    if not wanted.sides:
+        facts += _renting(heard)
     denied = set(times.denied) | ({"intent"} if wanted.denied and not wanted.sides else set())
     return Reading(facts=(*facts, *moved), denied=frozenset(denied))
 
@@ -89,3 +106,11 @@ def _place_of_the_home(heard: Heard, facts: list[Fact], side: object) -> list[Fa
     if side != "sell" or place is None or "address_area" in heard.known or any(f.name == "address_area" for f in facts):
         return []
     return [replace(place, name="address_area")]
+
+
+def _renting(heard: Heard) -> list[Fact]:
+    for message in heard.messages:
+        found = _TO_RENT.search(folded := text.fold(message.text))
+        if found and not text.negated(folded, found.start()):
+            return [reading.make_fact("renting", True, message, found.span())]
+    return []

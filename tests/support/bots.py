@@ -88,10 +88,12 @@ def decided(spec: BotSpec, *texts: str, **rest: object) -> Move:
 
 @dataclass
 class Conversation:
-    """A contact that moves between bots as they ask for it; the arbiter refuses the routes in `refused`."""
+    """A contact that moves between bots as they ask for it, but for what the arbiter refuses."""
 
     owner: str = "lead"
     refused: frozenset[str] = frozenset()
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    """Routes that the arbiter refuses to who is less sure."""
     listings: MemoryListings | None = None
     """What the buyer bot can look up."""
     sales: Town | None = None
@@ -135,7 +137,9 @@ class Conversation:
                 looked = LookedUp(result=self.sales.value(home), title=self.sales.title)
                 situation = replace(situation, found={"value": looked})
             move = spec.decide(situation)
-            if move.kind is MoveKind.HAND_OFF and f"{self.owner}>{move.target}" in self.refused:
+            way = f"{self.owner}>{move.target}"
+            unsure = move.confidence < self.thresholds.get(way, 0.0)
+            if move.kind is MoveKind.HAND_OFF and (way in self.refused or unsure):
                 denied |= {move.target}
                 continue
             self.known = situation.known

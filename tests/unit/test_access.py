@@ -20,6 +20,8 @@ HandoffService GetOwner                 bot gateway console operator
 HandoffService GetHandoff               bot gateway console operator
 HandoffService ListHandoffs             bot gateway console operator
 CacheService Complete                   bot operator
+LeadService GetQualification            console operator
+LeadService ScoreContact                console operator
 SellerService EstimateValue             console operator
 SellerService EstimateNetProceeds       console operator
 ContactService GetTimeline              console operator

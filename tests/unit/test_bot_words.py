@@ -92,13 +92,24 @@ def test_mention_of_a_person_is_no_wish_for_one(said):
     assert not words.asks_for_human(said)
 
 
-@pytest.mark.parametrize("said", ["leave me alone", "stop texting me", "wrong number", "take me off your list"])
+@pytest.mark.parametrize(
+    "said",
+    [
+        "leave me alone",
+        "stop texting me",
+        "quit texting me please",
+        "wrong number",
+        "take me off your list",
+        "fuck off",
+    ],
+)
 def test_wish_to_be_left_alone_is_heard(said):
     assert words.wants_no_texts(said)
 
 
 @pytest.mark.parametrize(
-    "said", ["no more than 500k", "near the bus stop", "can't stop thinking about it", "I won't stop"]
+    "said",
+    ["no more than 500k", "near the bus stop", "can't stop thinking about it", "I won't stop", "I quit my job to move"],
 )
 def test_stop_inside_other_words_is_no_such_wish(said):
     assert not words.wants_no_texts(said)
@@ -128,3 +139,16 @@ def test_model_cannot_make_a_place_of_other_words(said):
 @pytest.mark.parametrize("said", ["Queen Anne", "98107", "north seattle", "123 Main St", "St. Paul"])
 def test_name_of_a_place_is_taken_from_the_model(said):
     assert words.names_a_place(said)
+
+
+@pytest.mark.parametrize(
+    ("said", "expected"),
+    [
+        ("not Ballard, Fremont", ["Fremont"]),
+        ("no, not in Ballard but Green Lake", ["Green Lake"]),
+        ("not sure yet, let me think", []),
+        ("not Ballard", []),
+    ],
+)
+def test_place_that_is_denied_gives_way_to_the_one_that_follows(said, expected):
+    assert [place.name for place in words.places(said, asked=True)] == expected

@@ -31,6 +31,12 @@ LEAD = BOTS["lead"]
         ("I don't want to sell I want to buy", {"intent": "buy"}),
         ("I do not want to sell, just curious", {}),
         ("I listened to your show", {}),
+        (
+            "I need to sell my condo in Fremont ASAP",
+            {"intent": "sell", "address_area": "Fremont", "timeline": "under_1_month"},
+        ),
+        ("do you have a 2 bedroom apartment for rent?", {"renting": True}),
+        ("I don't need a place to rent, I want to buy", {"intent": "buy"}),
         ("hi", {}),
         ("I don't know when", {}),
         ("I know now what I need", {}),

@@ -32,6 +32,10 @@ NOVEMBER = date(2026, 11, 23)
         ("zip 98115 under 700k", (None, 700_000)),
         ("My rent is $2,500 and my budget is 450k", (None, 450_000)),
         ("rent is $2,500, budget 450k", (None, 450_000)),
+        ("half a million tops", (None, 500_000)),
+        ("over a million", (1_000_000, None)),
+        ("a million and a half", (None, 1_500_000)),
+        ("one and a half million", (None, 1_500_000)),
     ],
 )
 def test_price_is_read_with_its_unit_and_its_bound(said, expected):
@@ -55,6 +59,9 @@ def test_price_is_read_with_its_unit_and_its_bound(said, expected):
         "123 Main St",
         "I am 45",
         "within 60 days",
+        "one in a million",
+        "thanks a million",
+        "my income is half a million",
     ],
 )
 def test_what_is_no_price_of_a_home_is_not_read_as_one(said):

@@ -1,0 +1,1 @@
+"""Authored conversations, and the check that a bot understands them."""
