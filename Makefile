@@ -7,7 +7,7 @@ RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
 LOCK := uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header --no-emit-index-url --no-annotate pyproject.toml --extra build
 
-.PHONY: up test check format bench bench-cma bench-conversations protos docs lock clean
+.PHONY: up test check format bench bench-cma bench-conversations protos docs pictures lock clean
 
 up: $(RUNTIME)       # stores, migrations, all services, until Ctrl-C; prints `ready` and the URLs
 	@exec $(BIN)/porchlight up
@@ -35,6 +35,9 @@ protos: $(DEV)       # generate protos/gen from the contracts
 
 docs: $(DEV)         # write docs/reference from the code
 	@$(BIN)/python -m tools.reference
+
+pictures: $(DEV)     # take the README's pictures anew from the phone page; needs Chromium
+	@$(BIN)/python -m pytest -q tests/flow/test_phone_page.py -k "stand-in or verdict" && cp build/pictures/handoff.png build/pictures/buyer-story.png build/pictures/seller-story.png docs/pictures/
 
 lock:                # choose versions anew where pyproject.toml asks for it; `make lock UPGRADE=--upgrade` for all
 	$(LOCK) $(UPGRADE) -o requirements.lock

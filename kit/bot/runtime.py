@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC
@@ -58,6 +58,8 @@ class Speciality:
 
     servicers: Servicers = ()
     look_up: LookUp | None = None
+    workers: Sequence[process.Worker] = ()
+    """What runs beside the server, as `process.Served` says."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -377,4 +379,5 @@ async def build_bot(
             *special.servicers,
         ),
         checks={"postgres": lambda: ping(pool)},
+        workers=special.workers,
     )

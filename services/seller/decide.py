@@ -4,10 +4,9 @@ from typing import Final
 
 from kit.bot import reading, talk
 from kit.bot.spec import Heard, Move, MoveKind, Situation
-from services.seller import phrases
+from services.seller import phrases, value
 from services.seller.facts import SLOTS
 
-ORDER: Final = ("address_area", "timeline", "condition", "motivation", "price_expectation_usd")
 FRONT: Final = "lead"
 """Who takes a contact back that nobody handed over."""
 
@@ -16,14 +15,16 @@ BUYING_NOW: Final = 0.75
 
 
 def decide(situation: Situation) -> Move:
-    """Give the contact back when selling was a mistake, on when buying comes first; else talk."""
+    """Give the contact back when selling was a mistake, on when buying comes first; else estimate and talk."""
     move = _handoff(situation)
     if move is not None and move.target not in situation.denied_targets and not situation.signals.no_texts:
+        return move
+    if (move := value.decide(situation)) is not None:
         return move
     return talk.converse(
         situation,
         SLOTS,
-        () if situation.value("intent") == "buy" else ORDER,
+        () if situation.value("intent") == "buy" else value.ORDER,
         opening=phrases.opening(situation),
         closing=phrases.closing(situation),
     )

@@ -8,7 +8,8 @@ from kit import text
 from kit.bot import reading, words
 from kit.bot.spec import Heard, Reading, SlotKind, SlotSpec
 from kit.bot.wishes import wishes
-from kit.lane import Fact
+from kit.homes import AREA_SQFT
+from kit.lane import Fact, InboundMessage
 
 SLOTS: Final = (
     SlotSpec(
@@ -34,6 +35,47 @@ SLOTS: Final = (
         said="",
         modelled=False,
     ),
+    # Numbers of rooms and square feet stand in digits beside their unit: rules read them, no model is asked.
+    SlotSpec(
+        name="area_sqft",
+        kind=SlotKind.INTEGER,
+        meaning="The finished living area of the home that the person wants to sell, square feet.",
+        question="About how many square feet is the home?",
+        again="Roughly how large is it inside, in square feet? A guess is fine.",
+        low=AREA_SQFT[0],
+        high=AREA_SQFT[1],
+        said="{value:,} sq ft",
+        modelled=False,
+    ),
+    SlotSpec(
+        name="bedrooms",
+        kind=SlotKind.INTEGER,
+        meaning="Bedrooms of the home that the person wants to sell.",
+        question="How many bedrooms and bathrooms does it have?",
+        again="How many bedrooms does it have?",
+        low=1,
+        high=20,
+        said="{value} bd",
+        modelled=False,
+    ),
+    SlotSpec(
+        name="bathrooms_quarters",
+        kind=SlotKind.INTEGER,
+        meaning="Bathrooms of the home that the person wants to sell, in quarters: 10 for 2.5.",
+        question="And how many bathrooms does it have?",
+        again="How many bathrooms are there? A half bath counts .5.",
+        low=1,
+        high=80,
+        said="",
+        modelled=False,
+    ),
+    SlotSpec(
+        name="on_waterfront",
+        kind=SlotKind.BOOLEAN,
+        meaning="Whether the home that the person wants to sell is on the water.",
+        said="",
+        modelled=False,
+    ),
     SlotSpec(
         name="timeline",
         kind=SlotKind.CHOICE,
@@ -45,14 +87,16 @@ SLOTS: Final = (
     SlotSpec(
         name="condition",
         kind=SlotKind.CHOICE,
-        meaning="The state of the home: excellent, good, fair, or needs_work.",
-        question="What condition is the home in: excellent, good, fair, or does it need work?",
+        meaning="The state of the home: excellent, good, average, fair, needs_work, or poor when it is worn out.",
+        question="What condition is the home in: excellent, good, average, fair, or does it need work?",
         again="Would a buyer have to repair much, or is it ready to move in?",
         choices={
             "excellent": "in excellent condition",
             "good": "in good condition",
+            "average": "in average condition",
             "fair": "in fair condition",
             "needs_work": "needs some work",
+            "poor": "in poor condition",
         },
     ),
     SlotSpec(
@@ -85,23 +129,27 @@ SLOTS: Final = (
 )
 
 _CONDITIONS: Final = (
+    ("poor", re.compile(r"\b(?:poor|terrible|awful|horrible) (?:shape|condition|state)\b|\bfalling apart\b|\bgut job\b|\btear[- ]?down\b|\buninhabitable\b")),
     ("needs_work", re.compile(
-        r"\bneeds? (?:\w+ ){0,3}(?:work|repairs?|updat\w+|fixing|tlc|renovati\w+|roof|love|paint)\b|\bfixer(?:[- ]upper)?\b|\b(?:rough|bad|poor|terrible|awful) (?:shape|condition|state)\b"
-        r"|\brun[- ]down\b|\bfalling apart\b|\bgut job\b|\btear[- ]?down\b|\ba lot of work\b")),
+        r"\bneeds? (?:\w+ ){0,3}(?:work|repairs?|updat\w+|fixing|tlc|renovati\w+|roof|love|paint)\b|\bfixer(?:[- ]upper)?\b|\b(?:rough|bad) (?:shape|condition|state)\b"
+        r"|\brun[- ]down\b|\ba lot of work\b")),
     ("excellent", re.compile(
         r"\b(?:excellent|perfect|pristine|immaculate|mint|amazing|great|fantastic|top|tip[- ]top) (?:shape|condition|state)\b|\blike new\b|\bmove[- ]in ready\b|\bturn ?key\b"
         r"|\b(?:newly|recently|fully|completely|totally|just) (?:remodel|renovat|updat|redone)\w*|\bbrand new\b")),
-    ("good", re.compile(r"\b(?:good|solid|decent|nice|pretty good) (?:shape|condition|state)\b|\bwell[- ](?:kept|maintained|cared)\b")),
-    ("fair", re.compile(r"\b(?:fair|okay|ok|average|so-so) (?:shape|condition|state)\b|\bdated\b|\boutdated\b|\blived[- ]in\b")),
+    ("good", re.compile(r"\b(?:good|solid|nice|pretty good) (?:shape|condition|state)\b|\bwell[- ](?:kept|maintained|cared)\b")),
+    ("average", re.compile(r"\b(?:average|okay|ok|so-so|normal|decent) (?:shape|condition|state)\b|\blived[- ]in\b")),
+    ("fair", re.compile(r"\bfair (?:shape|condition|state)\b|\bdated\b|\boutdated\b")),
 )  # fmt: skip
 _BARE_CONDITIONS: Final = (
+    ("poor", re.compile(r"^\W*(?:very |pretty |really )?(?:poor|terrible|awful|horrible)\b")),
     (
         "needs_work",
-        re.compile(r"\bneeds? (?:a lot|some|lots)\b|^\W*(?:rough|bad|poor|not (?:so |too |very )?(?:good|great))\b"),
+        re.compile(r"\bneeds? (?:a lot|some|lots)\b|^\W*(?:rough|bad|not (?:so |too |very )?(?:good|great))\b"),
     ),
     ("excellent", re.compile(r"\b(?:excellent|perfect|great|amazing|fantastic|immaculate)\b")),
     ("good", re.compile(r"\b(?:good|fine|nice|solid)\b")),
-    ("fair", re.compile(r"\b(?:fair|ok|okay|average|decent|so-so)\b")),
+    ("average", re.compile(r"\b(?:ok|okay|average|decent|so-so|normal)\b")),
+    ("fair", re.compile(r"\bfair\b")),
 )
 _NO_WORK: Final = re.compile(
     r"\bno (?:\w+ )?(?:work|repairs?|updates?) (?:needed|required|necessary)\b|\b(?:doesn'?t|does not|don'?t|won'?t) need (?:any |much )?(?:\w+ )?(?:work|repairs?|updat\w+|anything)\b"
@@ -115,6 +163,27 @@ _HOPE: Final = re.compile(
 )
 _LONGEST_WHY: Final = 200
 
+_SQFT: Final = re.compile(
+    r"(?<![\w$.,])(?P<n>\d{1,2},\d{3}|\d{3,5})(?:\.\d+)?\s?\+?(?:\s?-\s?[\d,]{3,6}\s?|\s?)-?(?:sq\.? ?f(?:ee|oo)?t\.?|sqft|square[- ]?(?:feet|foot|ft)|sq\.?|sf)(?![\w])"
+)
+_BARE_SQFT: Final = re.compile(r"(?<![\w$.,-])(?P<n>\d{1,2},\d{3}|\d{3,4})(?![\w%]|[.,]\d)")
+_YEAR_BEFORE: Final = re.compile(r"\b(?:built|in|since|from|year|renovated|remodeled|bought)(?: \w+)? $")
+_OTHER_AREA: Final = r"(?:lot|land|yard|garden|garage|basement|acre)"
+_OF_LOT_AFTER: Final = re.compile(rf"\s?(?:of )?(?:the )?{_OTHER_AREA}\b")
+_OF_LOT_BEFORE: Final = re.compile(rf"\b{_OTHER_AREA}\b[^,.;\d]{{0,20}}$")
+_BATHROOMS: Final = re.compile(
+    rf"(?<![\w$.,])(?P<n>\d{{1,2}}(?:\.(?:25|5|50|75|0))?|{'|'.join(text.NUMBER_WORDS)})(?P<half> and a half| 1/2)?[\s-]?(?:full )?(?:bath(?:room)?s?|ba)\b"
+)
+_BARE_BATHROOMS: Final = re.compile(
+    rf"(?<![\w$.,/])(?P<n>\d{{1,2}}(?:\.(?:25|5|50|75|0))?|{'|'.join(text.NUMBER_WORDS)})(?P<half> and a half| 1/2)?(?![\w%/]|[.,]\d)"
+)
+_BOTH_ROOMS: Final = re.compile(
+    r"^\W*\d{1,2}\s?(?:and|/|,|&|x)\s?(?P<n>\d{1,2}(?:\.(?:25|5|50|75|0))?)(?P<half> and a half)?\W*$"
+)
+_WATERFRONT: Final = re.compile(
+    r"\b(?:(?:right |directly )?on (?:the (?:water|lake|sound|bay)|a lake)|water ?front|lake ?front)\b"
+)
+
 
 def read(heard: Heard) -> Reading:
     """Read the messages of a turn. Nothing is guessed: what was not said stays unknown."""
@@ -127,6 +196,7 @@ def read(heard: Heard) -> Reading:
     turned = "intent" in facts and facts["intent"].value == "buy"
     for message in heard.messages:
         folded = text.fold(message.text)
+        facts |= {fact.name: fact for fact in _of_the_home(folded, message, heard.asked)}
         for slot, found in (
             ("condition", _condition(folded, asked=heard.asked == "condition")),
             ("motivation", _motivation(message.text, folded, asked=heard.asked == "motivation")),
@@ -155,6 +225,48 @@ def _wishes(wanted: reading.Wanted, heard: Heard) -> list[Fact]:
     if "sell" in wanted.sides or wanted.adds:
         return [plan, wanted.fact("both")] if "sell" in wanted.sides else [plan]
     return [plan, replace(buying, value="both")]
+
+
+def _of_the_home(folded: str, message: InboundMessage, asked: str) -> list[Fact]:
+    """Read what is counted or measured of the home; of a home that the person wants to buy nothing is read."""
+    found: list[tuple[str, int | bool, tuple[int, int]]] = []
+    for match in (*_SQFT.finditer(folded), *(_BARE_SQFT.finditer(folded) if asked == "area_sqft" else ())):
+        bare = match.re is _BARE_SQFT
+        size = int(match["n"].replace(",", ""))
+        other = _OF_LOT_AFTER.match(folded, match.end()) or _OF_LOT_BEFORE.search(folded[: match.start()])
+        if other or not AREA_SQFT[0] <= size <= AREA_SQFT[1] or (bare and _YEAR_BEFORE.search(folded[: match.start()])):
+            continue
+        found.append(("area_sqft", size, match.span()))
+        break
+    rooms = text.bedrooms(folded, bare=asked == "bedrooms")
+    if rooms is not None and 1 <= rooms.value <= 20:
+        found.append(("bedrooms", rooms.value, (rooms.start, rooms.end)))
+    baths = (
+        _BATHROOMS.search(folded)
+        or (_BOTH_ROOMS.match(folded) if asked == "bedrooms" else None)
+        or (_BARE_BATHROOMS.search(folded) if asked == "bathrooms_quarters" else None)
+    )
+    if baths is not None and 0 < (quarters := _quarters(baths)) <= 80:
+        found.append(("bathrooms_quarters", quarters, baths.span()))
+    if water := _WATERFRONT.search(folded):
+        found.append(("on_waterfront", not text.negated(folded, water.start()), water.span()))
+    return [
+        reading.make_fact(name, value, message, span)
+        for name, value, span in found
+        if _is_of_own_home(folded, span[0]) and (name == "on_waterfront" or not text.negated(folded, span[0]))
+    ]
+
+
+def _quarters(baths: re.Match[str]) -> int:
+    many = text.NUMBER_WORDS.get(baths["n"])
+    return round(((float(baths["n"]) if many is None else many) + (0.5 if baths["half"] else 0.0)) * 4)
+
+
+def _is_of_own_home(folded: str, at: int) -> bool:
+    """Say whether what stands at `at` is of the home to sell: the wish before it in its sentence is none to buy."""
+    start, end = text.sentence(folded, at)
+    said = [wish for wish in wishes(folded[start:end]) if start + wish.start <= at]
+    return not said or said[-1].side == "sell"
 
 
 def _condition(folded: str, *, asked: bool) -> tuple[str, tuple[int, int]] | None:

@@ -1,5 +1,7 @@
 """What the seller bot says beside its questions. Pure."""
 
+from collections.abc import Sequence
+
 from kit.bot import talk
 from kit.bot.spec import Situation
 
@@ -22,3 +24,20 @@ def closing(situation: Situation) -> str:
     if situation.value("intent") == "buy":
         return talk.agent_reads(situation)
     return f"That is what I need for now. {talk.agent_reads(situation)}"
+
+
+def unknown_place() -> str:
+    """Say that a place's sales are not at hand."""
+    return "I have no sales that I can place there, so I cannot say what it may sell for. A ZIP code would help."
+
+
+def needed(missing: Sequence[str]) -> str:
+    """Say why place or size comes before a value."""
+    what = {"address_area": "where the home is", "area_sqft": "its size"}
+    named = " and ".join(what[name] for name in missing)
+    return f"I estimate from sales nearby of homes of like size, so I need to know {named} first."
+
+
+def updated() -> str:
+    """Say that an estimate takes the place of the one before."""
+    return "With what I know now:"

@@ -36,6 +36,25 @@ def say(result: Estimate | TooFewSales, *, title: str) -> tuple[str, ...]:
     )
 
 
+def message(result: Estimate | TooFewSales, *, title: str) -> tuple[str, str]:
+    """Return the one text about a result: short, and with the weightiest sale beside it.
+
+    Args:
+        result: What came of it.
+        title: What the sales are, such as "King County public records, sample data".
+    """
+    as_of = f"as of {result.valuation_date:%B %Y}, {title}"
+    if isinstance(result, TooFewSales):
+        said = f"I do not have enough sales there to say what it may sell for, {as_of}."
+        return said, f"{said} {result.because}"
+    many = len(result.comparables)
+    start = (
+        f"Homes like yours point to {_range(result)}, {as_of}, from {many} comparable {'sale' if many == 1 else 'sales'}."
+        f" {_AGREE[result.confidence]}"
+    )
+    return f"{start} {NOT_AN_APPRAISAL}", f"{start} {_comparable(result.comparables[0])} {NOT_AN_APPRAISAL}"
+
+
 def dollars(amount_usd: int) -> str:
     """Write an amount, to thousands.
 

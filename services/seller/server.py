@@ -10,6 +10,7 @@ from kit.bot.runtime import Speciality
 from kit.bot.settings import BotSettings
 from kit.pg.pool import Pool
 from services.seller import wire
+from services.seller.lookup import Lookup
 from services.seller.netsheet import net_sheet
 from services.seller.sales_pg import PgSalesStore
 from services.seller.valuation import Valuations
@@ -41,5 +42,11 @@ class SellerServicer(pb_grpc.SellerServiceServicer):
 
 def speciality(pool: Pool, _: BotSettings) -> Speciality:
     """Make what the bot's process serves beside the bot."""
-    servicer = SellerServicer(Valuations(PgSalesStore(pool)))
-    return Speciality(servicers=((pb_grpc.add_SellerServiceServicer_to_server, servicer, FULL_NAME),))
+    valuations = Valuations(PgSalesStore(pool))
+    lookup = Lookup(valuations)
+    servicer = SellerServicer(valuations)
+    return Speciality(
+        servicers=((pb_grpc.add_SellerServiceServicer_to_server, servicer, FULL_NAME),),
+        look_up=lookup,
+        workers=(lookup.keep_warm,),
+    )

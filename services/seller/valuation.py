@@ -59,6 +59,17 @@ class Valuations:
         market = await self._market(chosen, book, knowledge)
         return Valuation(result=estimate(market, subject, on=chosen.valuation_date), source=chosen)
 
+    async def prepare(self, knowledge: Knowledge, *, source: str = "") -> None:
+        """Make the market for homes of which this much is known, unless it is there already.
+
+        Raises:
+            SalesSourceNotFound: No such sales are loaded.
+            StoreUnavailable: Postgres does not answer.
+        """
+        chosen = await self._choose(source)
+        book = await self._book(chosen)
+        await self._market(chosen, book, knowledge.within(book))
+
     async def _choose(self, name: str) -> SalesSource:
         for source in await self._store.sources():
             if name in ("", source.name):

@@ -48,7 +48,7 @@ async def test_terminal_session_of_the_readme_runs_as_written(system: System) ->
     places = {"127.0.0.1:8090": system.phone_page.removeprefix("http://"), ".venv/bin/": f"{tools}/"}
     places |= {
         f"127.0.0.1:{port}": system.target(name)
-        for name, port in (("lead", 50051), ("handoff", 50054), ("gateway", 50056))
+        for name, port in (("lead", 50051), ("buyer", 50052), ("seller", 50053), ("handoff", 50054), ("gateway", 50056))
     }
     steps = session()
     assert len(steps) > 8

@@ -1,5 +1,6 @@
 """The issue's story as a person sees it: the phone page in a headless Chromium."""
 
+import contextlib
 import re
 import shutil
 from collections.abc import AsyncIterator
@@ -30,9 +31,9 @@ pytestmark = [
 ]
 
 
-@pytest_asyncio.fixture(loop_scope="session")
-async def page(system: System) -> AsyncIterator[Page]:
-    """A fresh browser on the phone page; console errors fail the test."""
+@contextlib.asynccontextmanager
+async def opened(system: System) -> AsyncIterator[Page]:
+    """A fresh browser on the phone page; errors on its console fail the test."""
     errors: list[str] = []
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=CHROMIUM, args=list(QUIET))
@@ -43,6 +44,24 @@ async def page(system: System) -> AsyncIterator[Page]:
         yield page
         await browser.close()
     assert not errors
+
+
+@pytest_asyncio.fixture(loop_scope="session")
+async def page(system: System) -> AsyncIterator[Page]:
+    """The page of the running system."""
+    async with opened(system) as page:
+        yield page
+
+
+@pytest_asyncio.fixture(loop_scope="session", params=["stand-in", "no model"])
+async def either_page(request: pytest.FixtureRequest, system: System, tmp_path: Path) -> AsyncIterator[Page]:
+    """The page of a system with the stand-in for Claude, and of one without any model."""
+    if request.param == "stand-in":
+        async with opened(system) as page:
+            yield page
+        return
+    async with System(tmp_path / "state", {"PORCHLIGHT_USE_MODEL": "false"}) as ruled, opened(ruled) as page:
+        yield page
 
 
 async def begin(page: Page, name: str, phone: str) -> None:
@@ -67,8 +86,7 @@ async def test_seller_story_and_its_correction_are_seen_with_every_verdict(page:
     await expect(page.get_by_test_id("handoff")).to_have_count(1)
     await expect(page.get_by_test_id("verdict")).to_have_count(8)
     await expect(bubbles.nth(1)).to_contain_text("help you sell")
-    PICTURES.mkdir(parents=True, exist_ok=True)
-    await page.screenshot(path=PICTURES / "seller.png", full_page=True)
+    await picture(page, "handoff")
 
     await text(page, "sorry, I meant I want to buy")
     await expect(bubbles).to_have_count(4, timeout=20_000)
@@ -77,9 +95,53 @@ async def test_seller_story_and_its_correction_are_seen_with_every_verdict(page:
     await expect(page.locator("[data-rule=cycle][data-outcome=OVERRIDDEN]")).to_have_count(1)
     await expect(bubbles.nth(3)).not_to_contain_text(re.compile("buy or sell|sell or buy", re.IGNORECASE))
     await expect(page.locator("[data-testid=turn][data-cache-tier=UPSTREAM]").first).to_be_visible()
-    await page.screenshot(path=PICTURES / "correction.png", full_page=True)
+    await picture(page, "correction")
     await page.set_viewport_size({"width": 390, "height": 844})
-    await page.screenshot(path=PICTURES / "phone.png")
+    await picture(page, "phone")
+
+
+async def picture(page: Page, name: str) -> None:
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    await page.screenshot(path=PICTURES / f"{name}.png", animations="disabled")
+
+
+async def test_buyer_gets_three_real_matches_an_answer_from_the_record_and_a_plain_word_on_tours(
+    either_page: Page,
+) -> None:
+    page = either_page
+    bubbles = page.get_by_test_id("bubble")
+    await begin(page, "Bo", "(206) 555-0181")
+    await text(page, "I want to buy a house in Ballard, 3 bedrooms, up to 650k")
+    await expect(bubbles).to_have_count(2, timeout=20_000)
+    proposals = bubbles.nth(1)
+    await expect(proposals).to_contain_text(re.compile(r"1\) KC-98\d{3}-\d+.*2\) KC-.*3\) KC-", re.DOTALL))
+    await expect(proposals).to_contain_text("Sample data as of May 2015")
+    await text(page, "does the second one have a view?")
+    await expect(bubbles).to_have_count(4, timeout=20_000)
+    await expect(bubbles.nth(3)).to_contain_text(re.compile("the record", re.IGNORECASE))
+    await text(page, "can I see it?")
+    await expect(bubbles).to_have_count(6, timeout=20_000)
+    await expect(bubbles.nth(5)).to_contain_text("written buyer agreement")
+    await expect(bubbles.nth(5)).to_contain_text("I have booked nothing")
+    await expect(page.get_by_test_id("owner")).to_contain_text("buyer")
+    await picture(page, "buyer-story")
+
+
+async def test_seller_gets_an_estimate_as_of_its_date_and_the_wish_to_buy_is_kept(either_page: Page) -> None:
+    page = either_page
+    bubbles = page.get_by_test_id("bubble")
+    await begin(page, "Sal", "(206) 555-0182")
+    await text(page, "thinking about selling my place in Ballard and buying something bigger")
+    await expect(bubbles).to_have_count(2, timeout=20_000)
+    await expect(bubbles.nth(1)).not_to_contain_text(re.compile("which neighborhood", re.IGNORECASE))
+    await text(page, "about 1800 sqft, 3 bed 2 bath, good condition")
+    await expect(bubbles).to_have_count(4, timeout=20_000)
+    await expect(bubbles.nth(3)).to_contain_text(re.compile(r"\$\d{3},\d{3}"))
+    await expect(bubbles.nth(3)).to_contain_text("May 2015")
+    await expect(bubbles.nth(3)).to_contain_text("not an appraisal")
+    await expect(page.get_by_test_id("owner")).to_contain_text("seller")
+    await expect(page.get_by_test_id("fact").filter(has_text="buying_plan")).to_have_count(1)
+    await picture(page, "seller-story")
 
 
 async def test_markup_in_a_text_stays_text(page: Page) -> None:

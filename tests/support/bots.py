@@ -14,6 +14,8 @@ from services.buyer.listings import MemoryListings
 from services.buyer.lookup import Lookup
 from services.lead.bot import BOT as LEAD
 from services.seller.bot import BOT as SELLER
+from services.seller.value import LookedUp, home_to_value
+from tests.support.sales import Town
 
 BOTS = {"lead": LEAD, "buyer": BUYER, "seller": SELLER}
 NOVEMBER = datetime(2026, 11, 23, 12, tzinfo=UTC)
@@ -94,6 +96,8 @@ class Conversation:
     """Routes that the arbiter refuses to who is less sure."""
     listings: MemoryListings | None = None
     """What the buyer bot can look up."""
+    sales: Town | None = None
+    """What the seller bot can look up."""
     known: dict[str, Fact] = field(default_factory=dict)
     route: list[str] = field(default_factory=list)
     moves: list[Move] = field(default_factory=list)
@@ -129,6 +133,9 @@ class Conversation:
             )
             if self.listings is not None and self.owner == "buyer":
                 situation = replace(situation, found=at_once(Lookup(self.listings)("loc_1", situation)))
+            if self.sales is not None and self.owner == "seller" and (home := home_to_value(situation)):
+                looked = LookedUp(result=self.sales.value(home), title=self.sales.title)
+                situation = replace(situation, found={"value": looked})
             move = spec.decide(situation)
             way = f"{self.owner}>{move.target}"
             unsure = move.confidence < self.thresholds.get(way, 0.0)

@@ -12,7 +12,7 @@ from migrations.sales_csv import Skipped, read_map, read_sales
 from sandbox import sample
 from services.seller.book import make_book
 from services.seller.cma import Estimate, Subject, TooFewSales, estimate
-from services.seller.market import make_market
+from services.seller.market import Knowledge, Market, make_market
 
 LAST = date(2026, 6, 1)
 """The valuation date of the town: the day after its last sale."""
@@ -70,3 +70,20 @@ def sample_sales() -> tuple[Sale, ...]:
 def with_features(sales: Sequence[Sale], features: Mapping[str, float]) -> tuple[Sale, ...]:
     """Give every sale these features and no others."""
     return tuple(replace(sale, features=features) for sale in sales)
+
+
+class Town:
+    """The town with ZIP codes of its own, valued by the real engine as `Valuations` does; no process, no store."""
+
+    title = "made-up town, sample data"
+
+    def __init__(self, zip_code: str = "98107") -> None:
+        self._book = make_book(tuple(replace(sale, zip_code=zip_code) for sale in a_town()))
+        self._markets: dict[Knowledge, Market | None] = {}
+
+    def value(self, subject: Subject) -> Estimate | TooFewSales:
+        """Estimate as of the day after the last sale."""
+        known = subject.knowledge.within(self._book)
+        if known not in self._markets:
+            self._markets[known] = make_market(self._book, on=LAST, knowledge=known)
+        return estimate(self._markets[known], subject, on=LAST)

@@ -42,7 +42,7 @@ STORIES = (
     Story(bot="seller", text="great condition, no work needed", learned={"condition": "excellent"}, question="address_area"),
     Story(bot="seller", text="sorry, I meant I want to buy", known=SELLING, learned=BUYING, target="lead"),
     Story(bot="seller", text="I want to look at homes to buy now", known=SELLING, target="buyer"),
-    Story(bot="seller", text="98107", known=SELLING, asked="address_area", learned={"address_area": "98107"}, question="timeline"),
+    Story(bot="seller", text="98107", known=SELLING, asked="address_area", learned={"address_area": "98107"}, question="area_sqft"),
 )  # fmt: skip
 
 

@@ -23,6 +23,21 @@ SELLING = {"intent": "sell"}
         ("a bit dated", "", {"condition": "fair"}),
         ("good", "condition", {"condition": "good"}),
         ("good morning", "", {}),
+        ("average shape", "", {"condition": "average"}),
+        ("it's falling apart", "", {"condition": "poor"}),
+        ("it's 1,850 sq ft", "", {"area_sqft": 1_850}),
+        ("about 2100 square feet, 3 bed 2.5 bath", "", {"area_sqft": 2_100, "bedrooms": 3, "bathrooms_quarters": 10}),
+        ("1800 sqft on a 6,000 sq ft lot", "", {"area_sqft": 1_800}),
+        ("the lot is 7,000 sq ft", "", {}),
+        ("around 1800", "area_sqft", {"area_sqft": 1_800}),
+        ("built in 1950", "area_sqft", {}),
+        ("98107", "area_sqft", {"address_area": "98107"}),
+        ("50 sq ft", "", {}),
+        ("3/2", "bedrooms", {"bedrooms": 3, "bathrooms_quarters": 8}),
+        ("two and a half", "bathrooms_quarters", {"bathrooms_quarters": 10}),
+        ("it's right on the water", "", {"on_waterfront": True}),
+        ("not on the water", "", {"on_waterfront": False}),
+        ("I also want to buy something with 5 bedrooms and 3,000 sq ft", "", {"buying_plan": True}),
         ("relocating for work", "", {"motivation": "relocating for work"}),
         ("because of a job transfer, soon", "", {"motivation": "a job transfer"}),
         ("we just want less yard", "motivation", {"motivation": "we just want less yard"}),
@@ -55,9 +70,11 @@ def test_text_yields_what_it_says_and_nothing_else(said, asked, facts):
 
 def test_conversation_asks_for_each_thing_once_and_promises_no_value():
     talked = Conversation(owner="seller")
-    texts = ("hello", "Ballard", "in 2 months", "good", "downsizing", "650k")
+    texts = ("hello", "Ballard", "1,800", "good", "3 and 2", "in 2 months", "downsizing", "650k")
     questions = [talked.say(text).question for text in texts]
-    assert questions == ["address_area", "timeline", "condition", "motivation", "price_expectation_usd", ""]
+    assert questions == [
+        "address_area", "area_sqft", "condition", "bedrooms", "timeline", "motivation", "price_expectation_usd", "",
+    ]  # fmt: skip
     assert not any("650" in move.reply or "downsizing" in move.reply for move in talked.moves)
 
 
@@ -73,7 +90,7 @@ def test_both_intents_keep_the_buying_need_as_a_plan():
     opening = talked.say("I want to sell my condo in Fremont and buy a house in Ballard")
     assert talked.route == ["lead>seller"]
     assert "buy as well" in opening.reply
-    assert opening.question == "timeline"
+    assert opening.question == "area_sqft"
     assert talked.values["buying_plan"] is True
 
 
@@ -119,7 +136,8 @@ def test_refused_correction_is_answered_without_asking_about_selling():
     assert "you want to buy, not sell" in move.reply
 
 
-def test_question_about_the_value_is_not_answered_with_a_number():
-    reply = decided(SELLER, "what is my home worth?", known=SELLING, opening=True).reply
-    assert "cannot answer" in reply
-    assert not any(sign.isdigit() for sign in reply)
+def test_question_about_the_value_is_answered_with_why_the_size_comes_first_and_with_no_number():
+    move = decided(SELLER, "what is my home worth?", known=SELLING | {"address_area": "Ballard"})
+    assert (move.kind, move.question) == (MoveKind.ANSWER, "area_sqft")
+    assert "I need to know its size first" in move.reply
+    assert not any(sign.isdigit() for sign in move.reply)
