@@ -46,8 +46,8 @@ async def test_seller_of_a_place_in_ballard_gets_a_range_from_real_sales_and_kee
     (moved,) = events(timeline, "handoff")
     assert (moved.source_bot, moved.target_bot) == ("lead", "seller")
     facts = {fact.name: fact.text_value or fact.integer_value or fact.boolean_value for fact in timeline.facts}
-    told = {"intent": "both", "address_area": "Ballard", "area_sqft": 1_800, "condition": "good", "bedrooms": 3}
-    assert told.items() <= facts.items()
+    expected = {"intent": "both", "address_area": "Ballard", "area_sqft": 1_800, "condition": "good", "bedrooms": 3}
+    assert expected.items() <= facts.items()
     assert facts["buying_plan"] is True
 
 
