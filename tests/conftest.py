@@ -19,7 +19,7 @@ from tests.support.stores import (
 )
 from tests.support.system import System
 
-NEVER_SKIPPED = {"postgres", "database", "valkey", "valkey_server", "system"}
+NEVER_SKIPPED = {"postgres", "database", "valkey", "valkey_server", "system", "system_without_model", "told"}
 
 
 @pytest.fixture(scope="session")
@@ -56,6 +56,19 @@ async def system(store_dir: Path) -> AsyncIterator[System]:
     """The whole of Porchlight as `make up` runs it, for the tests that do not break it."""
     async with System(store_dir / "system") as running:
         yield running
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def system_without_model(store_dir: Path) -> AsyncIterator[System]:
+    """The whole of Porchlight where no bot asks a model."""
+    async with System(store_dir / "system_without_model", {"PORCHLIGHT_USE_MODEL": "false"}) as running:
+        yield running
+
+
+@pytest.fixture(params=["with the model's stand-in", "with no model"])
+def told(request: pytest.FixtureRequest, system: System, system_without_model: System) -> System:
+    """Both systems, one after the other: a story that must not depend on a model."""
+    return system if request.param == "with the model's stand-in" else system_without_model
 
 
 @pytest.fixture(scope="session")

@@ -140,15 +140,19 @@ _CONDITIONS: Final = (
     ("average", re.compile(r"\b(?:average|okay|ok|so-so|normal|decent) (?:shape|condition|state)\b|\blived[- ]in\b")),
     ("fair", re.compile(r"\bfair (?:shape|condition|state)\b|\bdated\b|\boutdated\b")),
 )  # fmt: skip
+_OF_SOMETHING_ELSE: Final = (
+    r"(?! (?:views?|locations?|areas?|neighbou?rhoods?|neighbou?rs?|yards?|schools?|street|question|price))"
+)
 _BARE_CONDITIONS: Final = (
     ("poor", re.compile(r"^\W*(?:very |pretty |really )?(?:poor|terrible|awful|horrible)\b")),
     (
         "needs_work",
         re.compile(r"\bneeds? (?:a lot|some|lots)\b|^\W*(?:rough|bad|not (?:so |too |very )?(?:good|great))\b"),
     ),
-    ("excellent", re.compile(r"\b(?:excellent|perfect|great|amazing|fantastic|immaculate)\b")),
-    ("good", re.compile(r"\b(?:good|fine|nice|solid)\b")),
-    ("average", re.compile(r"\b(?:ok|okay|average|decent|so-so|normal)\b")),
+    ("excellent", re.compile(rf"\b(?:excellent|perfect|great|amazing|fantastic|immaculate)\b{_OF_SOMETHING_ELSE}")),
+    ("good", re.compile(rf"\b(?:good|fine|nice|solid)\b{_OF_SOMETHING_ELSE}")),
+    # "Ok" alone only says that the question was heard.
+    ("average", re.compile(r"^(?!\W*(?:ok|okay)\W*$).*\b(?:ok|okay|average|decent|so-so|normal)\b")),
     ("fair", re.compile(r"\bfair\b")),
 )
 _NO_WORK: Final = re.compile(

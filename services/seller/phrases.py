@@ -1,9 +1,13 @@
 """What the seller bot says beside its questions. Pure."""
 
 from collections.abc import Sequence
+from typing import Final
 
 from kit.bot import talk
 from kit.bot.spec import Situation
+
+UPDATED: Final = "With what I know now:"
+"""Opens an estimate that takes the place of the one before."""
 
 
 def opening(situation: Situation) -> str:
@@ -35,9 +39,4 @@ def needed(missing: Sequence[str]) -> str:
     """Say why place or size comes before a value."""
     what = {"address_area": "where the home is", "area_sqft": "its size"}
     named = " and ".join(what[name] for name in missing)
-    return f"I estimate from sales nearby of homes of like size, so I need to know {named} first."
-
-
-def updated() -> str:
-    """Say that an estimate takes the place of the one before."""
-    return "With what I know now:"
+    return f"I compare with nearby sales of homes about as large, so I need to know {named} first."

@@ -140,9 +140,11 @@ def _estimated(situation: Situation, looked: LookedUp, home: Subject) -> Move:
     ending = (
         talk.question_of(SLOTS, name, situation) if name else ("" if situation.closed else phrases.closing(situation))
     )
-    opening = phrases.updated() if situation.memory.get("estimated") else phrases.opening(situation)
+    opening = phrases.opening(situation)
     head = talk.disclosure(situation) if situation.first_reply else ""
     short, full = sentences.message(looked.result, title=looked.title)
+    if situation.memory.get("estimated"):
+        short, full = f"{phrases.UPDATED} {short}", f"{phrases.UPDATED} {full}"
     heard = talk.noted(SLOTS, situation.learned)
     reply = next(
         said

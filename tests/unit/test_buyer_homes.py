@@ -84,9 +84,9 @@ def test_nothing_fits_says_what_would():
 
 
 def test_unknown_area_is_asked_for_its_zip_once():
-    conversation = talked("3 bed in Gotham Heights under 800k")
-    assert "I do not know the ZIP codes of Gotham Heights." in conversation.moves[-1].reply
-    assert "Gotham Heights" not in conversation.say("hm").reply
+    conversation = talked("3 bed in Pioneer Square under 800k")
+    assert "I do not know the ZIP codes of Pioneer Square." in conversation.moves[-1].reply
+    assert "Pioneer Square" not in conversation.say("hm").reply
     assert "KC-98117-" in conversation.say("98117").reply
 
 
@@ -351,7 +351,7 @@ TEXTS = (
     "is it safe?",
     "a condo please",
     "I have an agent",
-    "in Gotham Heights",
+    "in Pioneer Square",
     "are you a bot?",
     "thanks",
     "I don't know",

@@ -67,7 +67,7 @@ def test_estimate_is_said_once_and_again_when_the_details_have_been_told():
     story = talked("it is in Ballard", "1,800 sq ft", "good", "3 bed 2 bath", "in 2 months", "downsizing", "no idea")
     said = ["comparable sales" in move.reply for move in story.moves]
     assert said == [False, True, False, True, False, False, False]
-    assert story.moves[3].reply.startswith("With what I know now: ")
+    assert story.moves[3].reply.startswith("Got it: 3 bd. With what I know now: Homes like yours")
     assert dollars(estimated(bathrooms=2.0).low_usd) in story.moves[3].reply
     assert story.moves[-1].question == ""
 
