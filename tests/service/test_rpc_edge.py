@@ -1,6 +1,7 @@
 """The edge of a server and the calling side, over a real socket, with one scripted servicer."""
 
 import asyncio
+import importlib
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -22,13 +23,9 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from grpc_status import rpc_status
 from porchlight.bot.v1 import bot_service_pb2, bot_service_pb2_grpc
-from porchlight.buyer.v1 import buyer_service_pb2, buyer_service_pb2_grpc
 from porchlight.cache.v1 import cache_service_pb2, cache_service_pb2_grpc
-from porchlight.contact.v1 import contact_service_pb2, contact_service_pb2_grpc
 from porchlight.errors.v1 import error_reason_pb2
 from porchlight.handoff.v1 import handoff_service_pb2, handoff_service_pb2_grpc
-from porchlight.ops.v1 import ops_service_pb2, ops_service_pb2_grpc
-from porchlight.seller.v1 import seller_service_pb2, seller_service_pb2_grpc
 
 from kit import errors, tokens
 from kit.metrics import RPC_REQUESTS
@@ -43,15 +40,19 @@ TOKENS = {name: f"token of {name}" for name in CALLERS}
 PREVIEW = "/porchlight.bot.v1.BotService/PreviewTurn"
 Script = Callable[[Any, Any], Awaitable[Any]]
 
-SERVICES = {
-    bot_service_pb2: (bot_service_pb2_grpc, "BotService"),
-    buyer_service_pb2: (buyer_service_pb2_grpc, "BuyerService"),
-    seller_service_pb2: (seller_service_pb2_grpc, "SellerService"),
-    handoff_service_pb2: (handoff_service_pb2_grpc, "HandoffService"),
-    cache_service_pb2: (cache_service_pb2_grpc, "CacheService"),
-    contact_service_pb2: (contact_service_pb2_grpc, "ContactService"),
-    ops_service_pb2: (ops_service_pb2_grpc, "OpsService"),
-}
+
+def served() -> dict[Any, tuple[Any, str]]:
+    """Return every service of the contracts: its messages, its stubs, its name. A new one is found by itself."""
+    found = {}
+    for path in sorted((PROTOS / "porchlight").glob("*/v1/*_service.proto")):
+        module = ".".join(path.relative_to(PROTOS).with_suffix("").parts)
+        messages, stubs = importlib.import_module(f"{module}_pb2"), importlib.import_module(f"{module}_pb2_grpc")
+        (name,) = messages.DESCRIPTOR.services_by_name
+        found[messages] = (stubs, name)
+    return found
+
+
+SERVICES = served()
 
 
 @dataclass
