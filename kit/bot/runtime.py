@@ -131,6 +131,7 @@ class BotService(pb_grpc.BotServiceServicer):
 
     async def OfferHandoff(self, request: pb.OfferHandoffRequest, context: Context) -> pb.OfferHandoffResponse:
         """Check a ticket offline and say whether this bot takes the contact. Changes nothing."""
+        wire.check_capsule_size(request.capsule)
         tickets.verify(
             request.ticket, keys=self._keys, audience=self._spec.name, now=self._clock(), capsule=request.capsule
         )

@@ -10,6 +10,7 @@ from porchlight.handoff.v1 import handoff_service_pb2 as handoff_pb
 
 from kit import checks
 from kit.bot.spec import Move
+from kit.errors import InvalidField
 from kit.facts_wire import FACTS_MOST, fact_from_proto, fact_to_proto
 from kit.lane import Fact, OpenedTurn
 
@@ -45,6 +46,16 @@ def turn_key(request: pb.HandleTurnRequest) -> TurnKey:
         epoch=checks.integer("epoch", request.epoch, low=1, high=2**62),
         turn_no=checks.integer("turn_no", request.turn_no, low=1, high=2**62),
     )
+
+
+def check_capsule_size(capsule: bytes) -> None:
+    """Refuse a capsule over the contract's limit before anything is computed over it."""
+    if len(capsule) > CAPSULE_BYTES_MOST:
+        raise InvalidField(
+            f"capsule has {len(capsule)} bytes, allowed are {CAPSULE_BYTES_MOST}",
+            field="capsule",
+            limit=f"{CAPSULE_BYTES_MOST} bytes",
+        )
 
 
 def preview(request: pb.PreviewTurnRequest) -> tuple[str, tuple[Fact, ...]]:

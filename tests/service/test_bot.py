@@ -504,6 +504,13 @@ async def test_capsule_of_an_unknown_version_is_declined_with_a_reason(desk: Des
     assert "version 2" in response.reason
 
 
+async def test_capsule_over_its_limit_is_refused_by_field_and_limit(desk: Desk) -> None:
+    with pytest.raises(errors.InvalidField) as refused:
+        await offered(desk, an_offer(capsule=pb.Capsule(schema_version=1, summary="x" * 64 * 1024)))
+    assert refused.value.metadata["field"] == "capsule"
+    assert "65536" in refused.value.metadata["limit"]
+
+
 # --- previews
 
 

@@ -81,6 +81,7 @@ class BotServiceServicer:
 
         Errors:
         - `PERMISSION_DENIED` / `BAD_TICKET`: forged, expired, or for another bot.
+        - `INVALID_ARGUMENT` / `INVALID_FIELD`: the capsule is over its limit.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

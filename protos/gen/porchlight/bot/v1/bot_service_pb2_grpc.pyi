@@ -54,6 +54,7 @@ class BotServiceStub:
 
     Errors:
     - `PERMISSION_DENIED` / `BAD_TICKET`: forged, expired, or for another bot.
+    - `INVALID_ARGUMENT` / `INVALID_FIELD`: the capsule is over its limit.
     """
     PreviewTurn: _grpc.UnaryUnaryMultiCallable[_bot_service_pb2.PreviewTurnRequest, _bot_service_pb2.PreviewTurnResponse]
     """Shows what the bot would do with a text. Stores nothing, sends nothing.
@@ -87,6 +88,7 @@ class BotServiceAsyncStub(BotServiceStub):
 
     Errors:
     - `PERMISSION_DENIED` / `BAD_TICKET`: forged, expired, or for another bot.
+    - `INVALID_ARGUMENT` / `INVALID_FIELD`: the capsule is over its limit.
     """
     PreviewTurn: _aio.UnaryUnaryMultiCallable[_bot_service_pb2.PreviewTurnRequest, _bot_service_pb2.PreviewTurnResponse]  # type: ignore[assignment]
     """Shows what the bot would do with a text. Stores nothing, sends nothing.
@@ -129,6 +131,7 @@ class BotServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
         - `PERMISSION_DENIED` / `BAD_TICKET`: forged, expired, or for another bot.
+        - `INVALID_ARGUMENT` / `INVALID_FIELD`: the capsule is over its limit.
         """
 
     @_abc_1.abstractmethod
