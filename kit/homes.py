@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from datetime import date
 from typing import Final
 
+SAMPLE_TENANTS: Final = ("loc_sandbox", "preview")
+"""The sandbox's own CRM location, and what PreviewTurn looks into: no sample data ever speaks to another location."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HomeField:

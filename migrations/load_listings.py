@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from kit import column_map
 from kit.column_map import BadRow, Field, Row
+from kit.homes import SAMPLE_TENANTS
 
 _MOST_CENTS: Final = 1_000_000_000_00
 _MOST_SQFT: Final = 100_000_000
@@ -161,8 +162,6 @@ def _stored(values: Any) -> dict[str, Any]:
 SAMPLE_FILE: Final = Path("sandbox/data/sample_listings.csv")
 SAMPLE_AS_OF: Final = date(2015, 5, 28)
 """The day after the last sale that the sample was made of; see `tools/sample_listings.py`."""
-SAMPLE_TENANTS: Final = ("loc_sandbox", "preview")
-"""The sandbox's own CRM location, and what PreviewTurn looks into: no sample ever reaches another location."""
 
 
 async def load_sample_listings(admin_url: str, root: Path) -> int:

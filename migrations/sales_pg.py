@@ -43,7 +43,14 @@ class Loaded:
 
 
 async def load_sales(
-    admin_url: str, lines: Iterable[str], *, source: str, title: str, columns: Mapping[str, str], skipped: Skipped
+    admin_url: str,
+    lines: Iterable[str],
+    *,
+    source: str,
+    title: str,
+    columns: Mapping[str, str],
+    skipped: Skipped,
+    sample: bool = False,
 ) -> Loaded:
     """Load the sales of a CSV into a source. Safe to repeat: a sale is known by source and id.
 
@@ -54,6 +61,7 @@ async def load_sales(
         title: What people are told that it is, 1 to 120 characters.
         columns: Our field to the file's column.
         skipped: Counts rows that cannot be sales.
+        sample: Whether they are there to show things with, and only the sandbox may hear of them.
 
     Raises:
         BadColumnMap: The file has no such column.
@@ -69,7 +77,7 @@ async def load_sales(
         async with connection.transaction():
             await connection.execute(_LOADED)
             await connection.copy_records_to_table("loaded_sale", records=records, columns=_COLUMNS)
-            row = await connection.fetchrow("select * from porchlight.store_sales($1, $2)", source, title)
+            row = await connection.fetchrow("select * from porchlight.store_sales($1, $2, $3)", source, title, sample)
     except (asyncpg.UndefinedFunctionError, asyncpg.InvalidSchemaNameError) as error:
         raise NotMigrated("the database is not up to date; run `porchlight migrate`") from error
     finally:

@@ -51,6 +51,7 @@ async def load_sample(url: str, *, say: Say | None = None) -> Loaded:
         title=sample.TITLE,
         columns=read_map(sample.COLUMN_MAP),
         skipped=skipped,
+        sample=True,
     )
     if say:
         for line in skipped.report():

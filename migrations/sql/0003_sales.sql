@@ -3,12 +3,14 @@
 create table sale_source (
     source text primary key check (length(source) between 1 and 64),
     title text not null check (length(title) between 1 and 120),
+    sample boolean not null,
     valuation_date date not null,
     revision text not null,
     sales_count int not null check (sales_count > 0),
     load_time timestamptz not null default porchlight_now()
 );
 comment on table sale_source is 'A set of sales that speaks of one date.';
+comment on column sale_source.sample is 'To show things with: never said to a person of a real location.';
 comment on column sale_source.valuation_date is 'The day after its last sale; every estimate from it is as of this day.';
 comment on column sale_source.revision is 'Digest of its sales: the same as long as they are.';
 
@@ -30,7 +32,7 @@ comment on column sale.features is 'What else is known of the home: name in kit/
 
 -- owner: what is in the temporary table loaded_sale becomes part of a source. The same sale again replaces
 -- what was known of it; loading the same file again changes nothing.
-create function store_sales(p_source text, p_title text) returns sale_source
+create function store_sales(p_source text, p_title text, p_sample boolean) returns sale_source
 language plpgsql volatile set search_path = porchlight, pg_temp as $$
 declare v_source sale_source;
 begin
@@ -42,21 +44,21 @@ begin
          = (excluded.home_id, excluded.sale_date, excluded.price_usd, excluded.latitude, excluded.longitude,
             excluded.zip_code, excluded.area_sqft, excluded.features)
      where sale is distinct from excluded;
-    insert into sale_source (source, title, valuation_date, revision, sales_count)
-    select p_source, p_title, max(sale_date) + 1, md5(string_agg(md5(sale::text), '' order by sale_id)), count(*)
+    insert into sale_source (source, title, sample, valuation_date, revision, sales_count)
+    select p_source, p_title, p_sample, max(sale_date) + 1, md5(string_agg(md5(sale::text), '' order by sale_id)), count(*)
       from sale where source = p_source
     on conflict (source) do update
-       set (title, valuation_date, revision, sales_count, load_time)
-         = (excluded.title, excluded.valuation_date, excluded.revision, excluded.sales_count, excluded.load_time)
+       set (title, sample, valuation_date, revision, sales_count, load_time)
+         = (excluded.title, excluded.sample, excluded.valuation_date, excluded.revision, excluded.sales_count, excluded.load_time)
     returning * into v_source;
     return v_source;
 end $$;
 
 -- bots: every source, the one loaded last first.
 create function read_sale_sources()
-returns table (source text, title text, valuation_date date, revision text, sales_count int)
+returns table (source text, title text, sample boolean, valuation_date date, revision text, sales_count int)
 language sql stable security definer set search_path = porchlight as $$
-    select source, title, valuation_date, revision, sales_count from sale_source order by load_time desc, source;
+    select source, title, sample, valuation_date, revision, sales_count from sale_source order by load_time desc, source;
 $$;
 
 -- bots: a page of a source's sales in the order of their ids, after one of them ('' for the first page).
@@ -68,5 +70,5 @@ language sql stable security definer set search_path = porchlight as $$
       from sale where source = p_source and sale_id > p_after order by sale_id limit least(p_most, 10000);
 $$;
 
-revoke execute on function store_sales(text, text), read_sale_sources(), read_sales(text, text, int) from public;
+revoke execute on function store_sales(text, text, boolean), read_sale_sources(), read_sales(text, text, int) from public;
 grant execute on function read_sale_sources(), read_sales(text, text, int) to porchlight_bot;

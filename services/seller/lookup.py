@@ -43,7 +43,7 @@ class Lookup:
             return {}
         try:
             async with asyncio.timeout(seconds):
-                valuation = await self._valuations.value(home)
+                valuation = await self._valuations.value(home, tenant_id=tenant_id)
         except TimeoutError:
             # The market is still being made, in a thread; a later turn finds it ready.
             log.warning("lookup.failed", bot="seller", cause="NO_TIME_LEFT")

@@ -20,6 +20,8 @@ class SalesSource:
     revision: str
     """Changes whenever its sales do."""
     sales_count: int
+    sample: bool = False
+    """Whether it is there to show things with; only `kit.homes.SAMPLE_TENANTS` may hear of it."""
 
 
 class SalesStore(Protocol):

@@ -28,6 +28,7 @@ class PgSalesStore:
                 valuation_date=row["valuation_date"],
                 revision=row["revision"],
                 sales_count=row["sales_count"],
+                sample=row["sample"],
             )
             for row in rows
         ]

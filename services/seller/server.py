@@ -26,10 +26,10 @@ class SellerServicer(pb_grpc.SellerServiceServicer):
 
     async def EstimateValue(self, request: pb.EstimateValueRequest, context: Any) -> pb.EstimateValueResponse:
         """Estimate what a home may sell for."""
-        checks.identifier("tenant_id", request.tenant_id)
+        tenant_id = checks.identifier("tenant_id", request.tenant_id)
         source = checks.identifier("source", request.source, shortest=0)
         most = checks.integer("most_comparables", request.most_comparables, low=0, high=wire.MOST_COMPARABLES)
-        valuation = await self._valuations.value(wire.subject(request.home), source=source)
+        valuation = await self._valuations.value(wire.subject(request.home), tenant_id=tenant_id, source=source)
         return wire.estimate_response(valuation, most=most)
 
     async def EstimateNetProceeds(

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from kit.errors import SalesSourceNotFound
+from kit.homes import SAMPLE_TENANTS
 from kit.log import get_logger
 from services.seller.book import Book, make_book
 from services.seller.cma import Estimate, Subject, TooFewSales, estimate
@@ -42,37 +43,38 @@ class Valuations:
             "markets": OrderedDict(),
         }
 
-    async def value(self, subject: Subject, *, source: str = "") -> Valuation:
+    async def value(self, subject: Subject, *, tenant_id: str, source: str = "") -> Valuation:
         """Estimate the price of a home as of its source's date.
 
         Args:
             subject: The home.
+            tenant_id: Who asks: sample sales value homes of the sandbox only.
             source: Name of the sales; empty for those loaded last.
 
         Raises:
             SalesSourceNotFound: No such sales are loaded.
             StoreUnavailable: Postgres does not answer.
         """
-        chosen = await self._choose(source)
+        chosen = await self._choose(source, samples=tenant_id in SAMPLE_TENANTS)
         book = await self._book(chosen)
         knowledge = subject.knowledge.within(book)
         market = await self._market(chosen, book, knowledge)
         return Valuation(result=estimate(market, subject, on=chosen.valuation_date), source=chosen)
 
-    async def prepare(self, knowledge: Knowledge, *, source: str = "") -> None:
-        """Make the market for homes of which this much is known, unless it is there already.
+    async def prepare(self, knowledge: Knowledge) -> None:
+        """Make the market for homes of which this much is known, from the sales loaded last, unless it is there already.
 
         Raises:
             SalesSourceNotFound: No such sales are loaded.
             StoreUnavailable: Postgres does not answer.
         """
-        chosen = await self._choose(source)
+        chosen = await self._choose("", samples=True)
         book = await self._book(chosen)
         await self._market(chosen, book, knowledge.within(book))
 
-    async def _choose(self, name: str) -> SalesSource:
+    async def _choose(self, name: str, *, samples: bool) -> SalesSource:
         for source in await self._store.sources():
-            if name in ("", source.name):
+            if name in ("", source.name) and (samples or not source.sample):
                 return source
         said = f"no sales of {name} are loaded" if name else "no sales are loaded"
         raise SalesSourceNotFound(said, source=name)

@@ -12,6 +12,7 @@ from kit.homes import Sale
 from kit.pg.pool import open_pool
 from migrations.sales_csv import FIELDS, Skipped
 from migrations.sales_pg import load_sales
+from sandbox.load import load_sample
 from services.seller.sales import MemorySalesStore, SalesSource, SalesStore
 from services.seller.sales_pg import PgSalesStore
 from tests.support.sales import a_sale, a_town
@@ -135,7 +136,7 @@ async def test_only_bots_read_sales(service, in_postgres, database):
 
 @pytest.mark.parametrize(
     "statement",
-    ["select * from porchlight.sale", "select porchlight.store_sales('x', 'y')", "delete from porchlight.sale"],
+    ["select * from porchlight.sale", "select porchlight.store_sales('x', 'y', false)", "delete from porchlight.sale"],
 )
 async def test_bot_reads_through_functions_only(statement, in_postgres, database):
     await in_postgres(town=[a_sale(1)])
@@ -145,3 +146,9 @@ async def test_bot_reads_through_functions_only(statement, in_postgres, database
             await connection.execute(statement)
     finally:
         await connection.close()
+
+
+async def test_sample_says_that_it_is_one(in_postgres, database):
+    store = await in_postgres(town=[a_sale(1)])
+    await load_sample(database.admin_url)
+    assert {source.name: source.sample for source in await store.sources()} == {"king_county": True, "town": False}

@@ -39,12 +39,12 @@ class Seller:
         return pb_grpc.SellerServiceStub(await self.stack.enter_async_context(channel))
 
     async def value(self, home: pb.Home = BALLARD, **rest: Any) -> pb.EstimateValueResponse:
-        request = pb.EstimateValueRequest(tenant_id="loc_1", home=home, **rest)
+        request = pb.EstimateValueRequest(tenant_id="loc_sandbox", home=home, **rest)
         response: pb.EstimateValueResponse = await call((await self.stub()).EstimateValue, request, seconds=20)
         return response
 
     async def net(self, **rest: Any) -> pb.EstimateNetProceedsResponse:
-        request = pb.EstimateNetProceedsRequest(tenant_id="loc_1", **rest)
+        request = pb.EstimateNetProceedsRequest(tenant_id="loc_sandbox", **rest)
         response: pb.EstimateNetProceedsResponse = await call(
             (await self.stub()).EstimateNetProceeds, request, seconds=5
         )
@@ -174,7 +174,7 @@ async def test_sales_loaded_while_it_runs_are_used_at_the_next_call(
 
 @pytest.mark.parametrize("caller", ["gateway", "seller"])
 async def test_only_the_desk_asks(seller: Seller, caller: str) -> None:
-    request = pb.EstimateValueRequest(tenant_id="loc_1", home=BALLARD)
+    request = pb.EstimateValueRequest(tenant_id="loc_sandbox", home=BALLARD)
     with pytest.raises(errors.MethodNotAllowed):
         await call((await seller.stub(caller)).EstimateValue, request, seconds=5)
 

@@ -1,7 +1,12 @@
 """The seller bot's look-up: a value in time, or none."""
 
 import asyncio
+from dataclasses import replace
 
+import pytest
+
+from kit.errors import SalesSourceNotFound
+from kit.homes import SAMPLE_TENANTS
 from kit.rpc import context
 from services.seller.lookup import KEPT_SECONDS, Lookup
 from services.seller.sales import MemorySalesStore, SalesSource
@@ -32,8 +37,19 @@ def a_store() -> CountingStore:
 async def test_home_with_place_and_size_is_valued_as_the_service_values_it():
     valuations = Valuations(a_store())
     found = await Lookup(valuations)("loc_1", a_situation(SELLER, "ok", known=HOME))
-    said = await valuations.value(a_subject(point=None, zips=("00001",), features={}))
+    said = await valuations.value(a_subject(point=None, zips=("00001",), features={}), tenant_id="loc_1")
     assert found == {"value": LookedUp(result=said.result, title=Town.title)}
+
+
+async def test_sample_sales_value_nobodys_real_home():
+    """A sample speaks of years ago; only the sandbox and previews may hear it, whatever was loaded last."""
+    sample = replace(SOURCE, name="sample", title="A sample", sample=True)
+    situation = a_situation(SELLER, "ok", known=HOME)
+    with pytest.raises(SalesSourceNotFound):
+        await Lookup(Valuations(MemorySalesStore({sample: a_town()})))("loc_1", situation)
+    both = Lookup(Valuations(MemorySalesStore({SOURCE: a_town(), sample: a_town()})))
+    named = {tenant: (await both(tenant, situation))["value"].title for tenant in ("loc_1", *SAMPLE_TENANTS)}
+    assert named == {"loc_1": Town.title, "loc_sandbox": "A sample", "preview": "A sample"}
 
 
 async def test_nothing_is_read_for_a_home_whose_size_is_not_known():
@@ -70,8 +86,8 @@ async def test_usual_markets_are_made_before_anybody_asks_and_it_ends_when_told(
     stopping, made = asyncio.Event(), []
 
     class Watched(Valuations):
-        async def prepare(self, knowledge, *, source=""):
-            await super().prepare(knowledge, source=source)
+        async def prepare(self, knowledge):
+            await super().prepare(knowledge)
             made.append(knowledge.features)
             if len(made) == 2:
                 stopping.set()

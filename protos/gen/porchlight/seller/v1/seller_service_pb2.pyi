@@ -65,7 +65,7 @@ class EstimateValueRequest(_message.Message):
     """
     source: _builtins.str
     """Which sales to use, at most 64 characters; empty means those that were
-    loaded last.
+    loaded last. Sample sales value homes of the sandbox's locations only.
     """
     most_comparables: _builtins.int
     """How many comparables to return, 0 to 50; 0 means all. The estimate rests
