@@ -1,10 +1,10 @@
 """Read CSV of any header through a column map: good rows as values, bad ones with their reason. Pure."""
 
 import csv
-import math
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
@@ -14,6 +14,8 @@ Reader = Callable[[str], Any]
 _YES: Final = frozenset({"1", "true", "t", "yes", "y"})
 _NO: Final = frozenset({"0", "false", "f", "no", "n"})
 _SHOWN: Final = 40
+_DAYS: Final = ("%Y-%m-%d", "%Y%m%d", "%m/%d/%Y")
+_NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,2})?")
 
 
 class BadColumnMap(ValueError):
@@ -39,6 +41,10 @@ class Row:
     values: Mapping[str, Any]
     """By field."""
 
+    def refused(self, name: str, cause: str) -> "BadRow":
+        """Return the row as a bad one after all, because of one field."""
+        return BadRow(line=self.line, reason=f"{name} {self.values[name]!r}: {cause}", cause=f"{name} {cause}")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BadRow:
@@ -46,6 +52,9 @@ class BadRow:
 
     line: int
     reason: str
+    """Why, with the cell."""
+    cause: str
+    """Why, without it: what rows are counted by."""
 
 
 def parse_map(given: str, fields: Sequence[Field]) -> dict[str, str]:
@@ -95,7 +104,7 @@ def read_rows(lines: Iterable[str], fields: Sequence[Field], columns: Mapping[st
         try:
             cells = next(reader, None)
         except csv.Error as error:
-            yield BadRow(line=reader.line_num, reason=f"not CSV: {error}")
+            yield _bad(reader.line_num, f"not CSV: {error}")
             continue
         if cells is None:
             return
@@ -110,19 +119,23 @@ def _read_row(
     columns: Mapping[str, str],
 ) -> Row | BadRow:
     if None in cells or None in cells.values():
-        return BadRow(line=line, reason="has another number of cells than the header")
+        return _bad(line, "has another number of cells than the header")
     values: dict[str, Any] = {field.name: None for field in fields}
     for field in present:
         cell = cells[columns.get(field.name, field.name)].strip()
         if not cell:
             if field.required:
-                return BadRow(line=line, reason=f"{field.name} is empty")
+                return _bad(line, f"{field.name} is missing")
             continue
         try:
             values[field.name] = field.read(cell)
         except ValueError as error:
-            return BadRow(line=line, reason=f"{field.name} {cell[:_SHOWN]!r}: {error}")
+            return BadRow(line=line, reason=f"{field.name} {cell[:_SHOWN]!r}: {error}", cause=f"{field.name} {error}")
     return Row(line=line, values=values)
+
+
+def _bad(line: int, cause: str) -> BadRow:
+    return BadRow(line=line, reason=cause, cause=cause)
 
 
 # --- readers
@@ -145,18 +158,22 @@ def whole(low: int, high: int) -> Reader:
 
 
 def number(low: float, high: float) -> Callable[[str], float]:
-    """Read a finite number in [`low`, `high`]."""
+    """Read a number in [`low`, `high`]; dollar signs, commas and spaces in it do not matter."""
 
     def read(cell: str) -> float:
-        try:
-            value = float(cell.replace(",", ""))
-        except ValueError:
-            raise ValueError("is no number") from None
-        if not math.isfinite(value) or not low <= value <= high:
-            raise ValueError(f"is not in {low:g} to {high:g}")
+        plain = re.sub(r"[$,\s]", "", cell)
+        if not _NUMBER.fullmatch(plain):
+            raise ValueError("is no number")
+        value = float(plain)
+        if not low <= value <= high:
+            raise ValueError(f"is not within {_plain(low)} to {_plain(high)}")
         return value
 
     return read
+
+
+def _plain(bound: float) -> str:
+    return f"{bound:,.0f}" if bound == round(bound) else f"{bound:g}"
 
 
 def cents(most: int) -> Reader:
@@ -183,11 +200,14 @@ def yes_no(cell: str) -> bool:
 
 
 def day(cell: str) -> date:
-    """Read a day as YYYY-MM-DD; a time after it is ignored."""
-    try:
-        return date.fromisoformat(cell[:10])
-    except ValueError:
-        raise ValueError("is no day as YYYY-MM-DD") from None
+    """Read a day as 2015-05-28, 20150528 or 05/28/2015; a time behind a T is ignored."""
+    plain = cell.partition("T")[0]
+    for form in _DAYS:
+        try:
+            return datetime.strptime(plain, form).date()
+        except ValueError:
+            continue
+    raise ValueError("is no date")
 
 
 def zip_code(cell: str) -> str:

@@ -137,7 +137,7 @@ class _Tally:
             if isinstance(row, BadRow):
                 self.skip(row)
             elif (listing_id := row.values["listing_id"]) in self._seen:
-                self.skip(BadRow(line=row.line, reason=f"listing_id {listing_id!r}: stands in the file before"))
+                self.skip(row.refused("listing_id", "stands in the file before"))
             else:
                 self._seen.add(listing_id)
                 yield row
@@ -149,8 +149,8 @@ async def _add(connection: AsyncConnection, origin: Origin, chunk: list[Row], ta
     elsewhere = set((await connection.execute(_ADD, given)).scalars())
     tally.loaded_count += len(chunk) - len(elsewhere)
     for row in chunk:
-        if (listing_id := row.values["listing_id"]) in elsewhere:
-            tally.skip(BadRow(line=row.line, reason=f"listing_id {listing_id!r}: another source has it"))
+        if row.values["listing_id"] in elsewhere:
+            tally.skip(row.refused("listing_id", "another source has it"))
 
 
 def _stored(values: Any) -> dict[str, Any]:

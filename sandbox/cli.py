@@ -110,25 +110,17 @@ def _add_load_listings(parser: argparse.ArgumentParser) -> None:
 
 def _load_listings(given: argparse.Namespace, url: str) -> int:
     from migrations.load_listings import Origin, load_listings
+    from sandbox.load import show_progress
 
     as_of = given.as_of or datetime.now(UTC).date()
     origin = Origin(tenant_id=given.tenant, source=given.source, as_of=as_of, sample=given.sample)
-    loaded = asyncio.run(load_listings(url, given.file, origin, columns=given.map, progress=_show_progress))
+    loaded = asyncio.run(load_listings(url, given.file, origin, columns=given.map, progress=show_progress))
     for row in loaded.skipped:
         sys.stderr.write(f"line {row.line} skipped: {row.reason}\n")
     if unlisted := loaded.skipped_count - len(loaded.skipped):
         sys.stderr.write(f"and {unlisted} more\n")
     sys.stdout.write(f"{loaded.loaded_count} listings loaded, {loaded.skipped_count} skipped\n")
     return 0 if loaded.loaded_count else 1
-
-
-def _show_progress(done: int, whole: int) -> None:
-    """Draw a bar where somebody watches."""
-    if sys.stderr.isatty():
-        filled = 30 * done // max(1, whole)
-        sys.stderr.write(f"\r[{'#' * filled}{'.' * (30 - filled)}] {done:,} of {whole:,} lines")
-        sys.stderr.write("\n" if done >= whole else "")
-        sys.stderr.flush()
 
 
 def _token(given: argparse.Namespace) -> int:

@@ -1,10 +1,8 @@
 """`porchlight load`: sales from files into the database, with what was left out and why."""
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TextIO
 
 from migrations.sales_csv import Skipped, read_map
 from migrations.sales_pg import Loaded, load_sales
@@ -30,7 +28,9 @@ async def load_file(url: str, file: Path, *, source: str, title: str, mapping: s
     columns, skipped = read_map(mapping), Skipped()
     try:
         with file.open(encoding="utf-8-sig", newline="") as lines:
-            shown = _progress(lines, size=os.fstat(lines.fileno()).st_size, terminal=sys.stderr)
+            whole = sum(1 for _ in lines)
+            lines.seek(0)
+            shown = _counted(lines, whole)
             loaded = await load_sales(url, shown, source=source, title=title, columns=columns, skipped=skipped)
     except UnicodeDecodeError as error:
         raise ValueError(f"{file} is no UTF-8 text") from error
@@ -67,17 +67,18 @@ def _report(loaded: Loaded, source: str, skipped: Skipped, say: Say) -> None:
     )
 
 
-def _progress(lines: Iterable[str], *, size: int, terminal: TextIO) -> Iterator[str]:
-    """Pass lines on and draw a bar, on a terminal only."""
-    if not terminal.isatty():
-        yield from lines
-        return
-    done = 0
+def _counted(lines: Iterable[str], whole: int) -> Iterator[str]:
+    """Pass lines on and show how far they are."""
     for number, line in enumerate(lines, 1):
         yield line
-        done += len(line.encode())
-        if number % _STEP_LINES == 0:
-            full = min(_BAR_CELLS, done * _BAR_CELLS // max(1, size))
-            terminal.write(f"\r[{'#' * full}{'.' * (_BAR_CELLS - full)}] {number:,} lines")
-            terminal.flush()
-    terminal.write("\r\x1b[K")
+        if number % _STEP_LINES == 0 or number == whole:
+            show_progress(number, whole)
+
+
+def show_progress(done: int, whole: int) -> None:
+    """Draw a bar where somebody watches."""
+    if sys.stderr.isatty():
+        filled = _BAR_CELLS * done // max(1, whole)
+        sys.stderr.write(f"\r[{'#' * filled}{'.' * (_BAR_CELLS - filled)}] {done:,} of {whole:,} lines")
+        sys.stderr.write("\n" if done >= whole else "")
+        sys.stderr.flush()

@@ -21,19 +21,22 @@ from tests.support.stores import Database
 Filled = Callable[..., Awaitable[SalesStore]]
 
 
+NAMES = [field.name for field in FIELDS]
+
+
 def as_csv(sales: Sequence[Sale]) -> list[str]:
     """Write sales as a file whose columns are our own fields."""
     text = io.StringIO()
-    rows = csv.DictWriter(text, FIELDS)
+    rows = csv.DictWriter(text, NAMES)
     rows.writeheader()
     for sale in sales:
-        plain = {name: getattr(sale, name) for name in FIELDS if hasattr(sale, name)}
+        plain = {name: getattr(sale, name) for name in NAMES if hasattr(sale, name)}
         rows.writerow(plain | dict(sale.features))
     return text.getvalue().splitlines(keepends=True)
 
 
 async def loaded(database: Database, name: str, sales: Sequence[Sale]) -> None:
-    columns = {field: field for field in FIELDS}
+    columns = {field: field for field in NAMES}
     await load_sales(
         database.admin_url, as_csv(sales), source=name, title=f"Title of {name}", columns=columns, skipped=Skipped()
     )

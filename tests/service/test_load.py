@@ -36,7 +36,7 @@ async def test_bad_rows_are_counted_with_reasons_and_the_rest_is_loaded(file: Pa
     assert said == [
         "skipped 1: sale_date is no date (line 4)\n",
         "skipped 1: price_usd is not within 10,000 to 1,000,000,000 (line 5)\n",
-        "skipped 1: zip_code is no ZIP code (line 6)\n",
+        "skipped 1: zip_code is no ZIP code of five digits (line 6)\n",
         "skipped 1: the same sale again (line 7)\n",
         "2 sales loaded, 4 rows skipped; denver holds 2, as of 2026-01-07\n",
     ]
@@ -52,7 +52,7 @@ def test_command_loads_and_says_so(file: Path, database: Database, monkeypatch, 
     ("change", "complaint"),
     [
         ({"--map": MAP.replace("Paid", "Price")}, "the file has no column Price"),
-        ({"--map": "Paid=price"}, "is not column=field"),
+        ({"--map": "Paid=price"}, "there is no field price"),
         ({"--source": "no spaces"}, "--source must be"),
         ({"--title": "x" * 121}, "--title must be"),
     ],

@@ -33,11 +33,11 @@ def test_bad_rows_are_said_with_line_and_reason_and_the_rest_is_read():
         "id,beds,sold,view,zip\na,3,2015-05-01,1,98107\nb,33,,,\nc,x,,,\n,1,,,\nd,1\ne,2,May 1,,\nf,2,,maybe,\ng,2,,,9810\n"
     )
     assert [row.reason for row in rows if isinstance(row, BadRow)] == [
-        "beds '33': is not in 0 to 30",
+        "beds '33': is not within 0 to 30",
         "beds 'x': is no number",
-        "id is empty",
+        "id is missing",
         "has another number of cells than the header",
-        "sold 'May 1': is no day as YYYY-MM-DD",
+        "sold 'May 1': is no date",
         "view 'maybe': is neither yes nor no",
         "zip '9810': is no ZIP code of five digits",
     ]
