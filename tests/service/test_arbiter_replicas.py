@@ -20,6 +20,7 @@ from porchlight.handoff.v1 import handoff_service_pb2 as pb
 
 from kit.errors import Conflict, Unavailable
 from tests.support.arbiter import Desk, ScriptedBot, environment, running_bots
+from tests.support.processes import let_go
 from tests.support.stores import Database
 
 REPLICAS = 4
@@ -63,7 +64,7 @@ async def running_replica(settings: dict[str, Any], bots: dict[str, ScriptedBot]
         finally:
             if process.returncode is None:
                 process.terminate()
-            await process.wait()
+            await let_go(process)
             if reading is not None:
                 await reading
 

@@ -29,6 +29,7 @@ from services.cache.server import build
 from services.cache.settings import CacheSettings
 from services.cache.tier_redis import PREFIX
 from tests.support.claude_script import ScriptedClaude, message, scripted_claude
+from tests.support.processes import let_go
 from tests.support.stores import Database
 
 ROOT = Path(__file__).parent.parent.parent
@@ -595,7 +596,7 @@ async def process(tmp_path: Path, **env: str) -> AsyncIterator[tuple[asyncio.sub
     finally:
         with contextlib.suppress(ProcessLookupError):
             child.kill()
-        await child.wait()
+        await let_go(child)
 
 
 async def test_process_answers_logs_no_word_of_anybodys_and_ends_clean(

@@ -29,6 +29,7 @@ from sandbox import postgres as embedded
 from services.gateway.http import BODY_MOST
 from tests.support.gateway import LOC, Door, rows, running_door, until
 from tests.support.payloads import documented
+from tests.support.processes import let_go
 
 INBOX = "select * from porchlight.inbox order by inbox_id"
 
@@ -347,7 +348,7 @@ async def gateway(database, tmp_path):
     yield found
     if process.returncode is None:
         process.send_signal(signal.SIGTERM)
-    await process.wait()
+    await let_go(process)
     await reading
 
 

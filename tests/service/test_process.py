@@ -19,6 +19,7 @@ from porchlight.bot.v1 import bot_service_pb2, bot_service_pb2_grpc
 from kit import tokens
 from kit.rpc import client
 from kit.rpc.server import NOT_SERVING, SERVING
+from tests.support.processes import let_go
 
 CANARY = "Zanzibar-555-0199"
 
@@ -28,6 +29,7 @@ from pathlib import Path
 from porchlight.bot.v1 import bot_service_pb2 as pb, bot_service_pb2_grpc
 from kit.log import get_logger
 from kit.process import Served, main
+from tests.support.processes import let_go
 
 HERE = Path("@HERE@")
 
@@ -135,8 +137,7 @@ async def a_process(
     finally:
         if running.process.returncode is None:
             running.process.kill()
-            await running.process.wait()
-        running.process._transport.close()  # type: ignore[attr-defined]  # what nobody read stays open otherwise
+        await let_go(running.process)
 
 
 def preview(channel: grpc.aio.Channel, text: str) -> Any:

@@ -139,6 +139,18 @@ async def test_second_launcher_on_the_same_directory_is_refused(state_dir: Path)
             await Sandbox(state_dir, [ALPHA]).launcher.run()
 
 
+async def test_pipe_of_a_child_is_closed_however_early_the_stop_comes(state_dir: Path) -> None:
+    """Goal: no descriptor is left when a process is stopped before a line of it was read."""
+    launcher = Sandbox(state_dir, [ALPHA]).launcher
+    work = asyncio.create_task(launcher.run())
+    while "alpha" not in launcher._children:
+        await asyncio.sleep(0)
+    work.cancel()
+    await asyncio.gather(work, return_exceptions=True)
+    pipe = launcher._children["alpha"].process.stdout
+    assert pipe is not None and pipe.closed
+
+
 async def test_each_process_is_given_only_its_own_secrets(state_dir: Path) -> None:
     async with up(Sandbox(state_dir, [ALPHA, BETA])) as sandbox:
         alpha, beta = await sandbox.said("alpha.*given"), await sandbox.said("beta.*given")
