@@ -9,25 +9,20 @@ import json
 import math
 import time
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
+from random import Random
 from typing import Any
 
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import JSONResponse
 
-from sandbox import claude_answer, claude_request
+from sandbox import claude_limits, claude_request
+from sandbox.claude_faults import ERRORS, KINDS, MANNERS, as_sent, error, planned_error
+from sandbox.claude_message import PromptCache, message, use_cache
 from sandbox.claude_settings import ClaudeSettings
 from sandbox.faults import Fault, Faults, from_json, from_setting
 from sandbox.serving import serve, settings_of
 
-KINDS = frozenset(
-    """rate_limited overloaded server_error truncated html cut_json empty_json refusal hang drip""".split()
-)
-ERRORS: dict[str, tuple[int, str, str]] = {
-    "rate_limited": (429, "rate_limit_error", "This request would exceed your organization's rate limit."),
-    "overloaded": (529, "overloaded_error", "Overloaded"),
-    "server_error": (500, "api_error", "Internal server error"),
-}
 LONGEST_BODY = 32 * 1024 * 1024
 LOG_LENGTH = 1_000
 
@@ -45,9 +40,13 @@ class Claude:
         self.faults.reset(seed=self._settings.claude_seed)
         self.faults.plan(from_setting(self._settings.claude_faults))
         self.latency_ms, self.latency_sigma = self._settings.claude_latency_ms, self._settings.claude_latency_sigma
+        self.token_ms = self._settings.claude_token_ms
+        self.limits = claude_limits.Limits(claude_limits.from_setting(self._settings.claude_limits))
         self.log: deque[dict[str, Any]] = deque(maxlen=LOG_LENGTH)
         self.counts: Counter[str] = Counter()
+        self._cache = PromptCache()
         self._served = 0
+        self._seen: Counter[str] = Counter()
 
     async def messages(self, request: Request) -> Response:
         """Answer POST /v1/messages."""
@@ -59,7 +58,7 @@ class Claude:
             response = await self._respond(raw, request, entry)
         except claude_request.Refused as refused:
             entry["outcome"] = "refused"
-            response = _error(refused.status, refused.kind, str(refused), request_id)
+            response = error(refused.status, refused.kind, str(refused), request_id)
         except asyncio.CancelledError:
             entry["outcome"] = entry.get("outcome", "cancelled")
             raise
@@ -69,6 +68,8 @@ class Claude:
             self.log.append(entry)
         entry["status"] = response.status_code
         response.headers["request-id"] = request_id
+        if entry["model"]:
+            response.headers.update(self.limits.headers(entry["model"], time.monotonic()))
         return response
 
     async def _respond(self, raw: bytes, request: Request, entry: dict[str, Any]) -> Response:
@@ -85,92 +86,49 @@ class Claude:
         fault = self.faults.draw()
         entry["outcome"] = fault.kind if fault else "answered"
         if fault and fault.kind in ERRORS:
-            status, kind, text = ERRORS[fault.kind]
-            response = _error(status, kind, text, str(entry["request_id"]))
-            if fault.kind == "rate_limited":
-                response.headers["retry-after"] = f"{fault.value or 1:g}"
-            return response
-        await self._wait(fault, request)
-        message = _message(body, effort=effort, thinks=thinks, truncate=bool(fault and fault.kind == "truncated"))
-        if fault and fault.kind == "refusal":
-            message |= {"content": [], "stop_reason": "refusal"}
-            message["stop_details"] = {"type": "refusal", "category": "general_harms", "explanation": None}
-        entry["usage"], entry["answer"] = message["usage"], message
-        return _as_sent(message, fault)
+            return planned_error(fault, str(entry["request_id"]))
+        made = message(body, effort=effort, thinks=thinks, manner=fault.kind if fault and fault.kind in MANNERS else "")
+        limited = self._limited(body, made)
+        if limited:
+            entry["outcome"] = "over_limit"
+            return self._over(str(body["model"]), limited, str(entry["request_id"]))
+        entry["usage"], entry["answer"] = made["usage"], made
+        await self._wait(fault, request, entry)
+        return as_sent(made, fault, request, stream=bool(body.get("stream")))
 
-    async def _wait(self, fault: Fault | None, request: Request) -> None:
+    def _limited(self, body: Mapping[str, Any], made: dict[str, Any]) -> str:
+        """Count the request; gives the name of the limit it would go over. What the prompt cache gives is free."""
+        now, usage = time.monotonic(), made["usage"]
+        read, written = self._cache.use(body, now)
+        use_cache(made, read=read, written=written)
+        return self.limits.take(
+            body["model"],
+            input_tokens=usage["input_tokens"] + written,
+            output_tokens=usage["output_tokens"],
+            now=now,
+        )
+
+    def _over(self, model: str, name: str, request_id: str) -> Response:
+        words = f"This request would exceed the rate limit for your organization of {name} per minute for {model}."
+        response = error(429, "rate_limit_error", words, request_id)
+        response.headers["retry-after"] = str(self.limits.retry_after(model, time.monotonic()))
+        return response
+
+    async def _wait(self, fault: Fault | None, request: Request, entry: dict[str, Any]) -> None:
         if fault and fault.kind == "hang":
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(fault.value or 600.0):
                     while (await request.receive())["type"] != "http.disconnect":
                         pass
-        elif self.latency_ms > 0:
-            await asyncio.sleep(self.latency_ms / 1000 * math.exp(self.faults.gauss(self.latency_sigma)))
-
-
-def _error(status: int, kind: str, message: str, request_id: str) -> JSONResponse:
-    body = {"type": "error", "error": {"type": kind, "message": message}, "request_id": request_id}
-    return JSONResponse(body, status_code=status)
-
-
-def _message(body: Mapping[str, Any], *, effort: str, thinks: bool, truncate: bool) -> dict[str, Any]:
-    made = claude_answer.answer(body, effort=effort, thinks=thinks)
-    text, stop_reason, stop_sequence = made.text, "end_turn", None
-    for sequence in body.get("stop_sequences") or ():
-        if sequence in text:
-            text, stop_reason, stop_sequence = text.split(sequence, 1)[0], "stop_sequence", sequence
-    room = int(max(0, int(body["max_tokens"]) - made.thinking_tokens) * claude_answer.CHARS_PER_TOKEN)
-    if truncate or len(text) > room:
-        text = text[: min(room, len(text) // 2)] if truncate else text[:room]
-        stop_reason, stop_sequence = "max_tokens", None
-    content: list[dict[str, Any]] = [{"type": "text", "text": text}] if text else []
-    if made.thinking:
-        shown = (body.get("thinking") or {}).get("display") == "summarized"
-        signature = hashlib.sha256(made.thinking.encode()).hexdigest()
-        content.insert(0, {"type": "thinking", "thinking": made.thinking if shown else "", "signature": signature})
-    identity = hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()[:24]
-    usage = {
-        "input_tokens": made.input_tokens,
-        "output_tokens": min(int(body["max_tokens"]), max(1, claude_answer.count_tokens(text) + made.thinking_tokens)),
-        "output_tokens_details": {"thinking_tokens": min(int(body["max_tokens"]), made.thinking_tokens)},
-        "cache_creation_input_tokens": 0,
-        "cache_read_input_tokens": 0,
-        "service_tier": "standard",
-    }
-    return {
-        "id": f"msg_{identity}",
-        "type": "message",
-        "role": "assistant",
-        "model": body["model"],
-        "content": content,
-        "stop_reason": stop_reason,
-        "stop_sequence": stop_sequence,
-        "usage": usage,
-    }
-
-
-def _as_sent(message: dict[str, Any], fault: Fault | None) -> Response:
-    whole = json.dumps(message, ensure_ascii=False).encode()
-    kind = fault.kind if fault else ""
-    if kind == "html":
-        return Response(
-            "<!doctype html><title>Just a moment...</title><p>Checking your browser.", media_type="text/html"
-        )
-    if kind == "cut_json":
-        return Response(whole[: len(whole) // 2], media_type="application/json")
-    if kind == "empty_json":
-        return Response(b"{}", media_type="application/json")
-    if kind == "drip":
-        return StreamingResponse(_drops(whole, (fault.value if fault else 0) or 10.0), media_type="application/json")
-    return Response(whole, media_type="application/json")
-
-
-async def _drops(whole: bytes, seconds: float) -> AsyncIterator[bytes]:
-    """Send a body in twenty pieces over `seconds`: a client with a timeout per read never sees it expire."""
-    size = math.ceil(len(whole) / 20)
-    for start in range(0, len(whole), size):
-        yield whole[start : start + size]
-        await asyncio.sleep(seconds / 20)
+        elif self.latency_ms > 0 or self.token_ms > 0:
+            # From the prompt and how often it was seen, so that the order in which others ask changes nothing.
+            name = str(entry["prompt_sha256"])
+            self._seen[name] += 1
+            luck = Random(f"{self._settings.claude_seed}:{name}:{self._seen[name]}")  # noqa: S311 - repeatable
+            wait = self.latency_ms * math.exp(luck.gauss(0.0, self.latency_sigma))
+            wait += self.token_ms * entry["usage"]["output_tokens"]
+            entry["wait_ms"] = round(wait)
+            await asyncio.sleep(wait / 1000)
 
 
 def make_app(settings: ClaudeSettings) -> FastAPI:
@@ -190,13 +148,16 @@ def make_app(settings: ClaudeSettings) -> FastAPI:
     async def control(request: Request) -> Response:
         try:
             wanted = json.loads(await request.body() or b"{}")
-            if set(wanted) - {"reset", "faults", "latency_ms", "sigma"}:
-                raise ValueError("known: reset, faults, latency_ms, sigma")
+            if set(wanted) - {"reset", "faults", "latency_ms", "sigma", "token_ms", "limits"}:
+                raise ValueError("known: reset, faults, latency_ms, sigma, token_ms, limits")
             if wanted.get("reset"):
                 claude.reset()
             claude.faults.plan(from_json(wanted.get("faults", ())))
             claude.latency_ms = float(wanted.get("latency_ms", claude.latency_ms))
             claude.latency_sigma = float(wanted.get("sigma", claude.latency_sigma))
+            claude.token_ms = float(wanted.get("token_ms", claude.token_ms))
+            if "limits" in wanted:
+                claude.limits = claude_limits.Limits(claude_limits.from_setting(str(wanted["limits"])))
         except (ValueError, TypeError) as wrong:
             return JSONResponse({"error": str(wrong)}, status_code=400)
         return JSONResponse({"status": "ok"})
@@ -204,7 +165,7 @@ def make_app(settings: ClaudeSettings) -> FastAPI:
     @app.get("/control/log")
     async def log(bodies: bool = False) -> dict[str, Any]:
         entries = [{k: v for k, v in entry.items() if bodies or k not in ("body", "answer")} for entry in claude.log]
-        return {"counts": dict(claude.counts), "requests": entries}
+        return {"counts": dict(claude.counts), "limits": claude.limits.seen(), "requests": entries}
 
     return app
 

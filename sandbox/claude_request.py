@@ -19,20 +19,25 @@ class Model:
         default_effort: The effort of a request that names none.
         may_disable: Whether thinking can be switched off.
         between_tools: Whether the model takes `between_tools`, in place of switching off.
+        least_cached_tokens: The shortest prefix that the prompt cache keeps. Of the 4.5 generation; nothing newer
+            was found in print.
     """
 
     default_effort: str
+    least_cached_tokens: int = 4_096
     may_disable: bool = False
     between_tools: bool = False
 
 
 MODELS: dict[str, Model] = {
     "claude-haiku-5-5": Model(default_effort="medium", may_disable=True),
-    "claude-sonnet-5-5": Model(default_effort="high", between_tools=True),
+    "claude-sonnet-5-5": Model(default_effort="high", between_tools=True, least_cached_tokens=1_024),
     "claude-opus-5-5": Model(default_effort="medium"),
     "claude-fable-5-2": Model(default_effort="high"),
 }
 MAX_OUTPUT = 128_000
+MOST_BREAKPOINTS = 4
+TTLS = ("5m", "1h")
 # The first is what the SDK sends since 2.0; it knows no sampling parameters at all. The second takes their defaults.
 VERSIONS = ("2026-10-21", "2023-06-01")
 SAMPLING = ("temperature", "top_p", "top_k")
@@ -109,8 +114,8 @@ def check(body: object, *, version: str = VERSIONS[0]) -> tuple[Mapping[str, Any
     model = MODELS.get(body["model"]) if isinstance(body["model"], str) else None
     if model is None:
         raise Refused(f"model: {body['model']}", status=404, kind="not_found_error")
-    if body.get("stream"):
-        raise Refused("stream: this stand-in answers whole messages only; send stream: false")
+    if not isinstance(body.get("stream", False), bool):
+        raise Refused("stream: Input should be a valid boolean")
     _check_max_tokens(body["max_tokens"], str(body["model"]))
     _check_sampling(body)
     _check_messages(body)
@@ -170,6 +175,20 @@ def _check_messages(body: Mapping[str, Any]) -> None:
         )
     if body.get("system") not in (None, ""):
         _check_content(body["system"], "system")
+    _check_breakpoints(body)
+
+
+def _check_breakpoints(body: Mapping[str, Any]) -> None:
+    contents = [body.get("system"), *(message["content"] for message in body["messages"])]
+    blocks = [block for content in contents if isinstance(content, list) for block in content]
+    marked = [block["cache_control"] for block in blocks if block.get("cache_control") is not None]
+    if len(marked) > MOST_BREAKPOINTS:
+        raise Refused(
+            f"A maximum of {MOST_BREAKPOINTS} blocks with cache_control may be provided. Found {len(marked)}."
+        )
+    for control in marked:
+        if not isinstance(control, dict) or control.get("type") != "ephemeral" or control.get("ttl", "5m") not in TTLS:
+            raise Refused("cache_control: Input should be {'type': 'ephemeral'} with a ttl of '5m' or '1h'")
 
 
 def _check_content(content: object, place: str) -> None:

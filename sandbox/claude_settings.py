@@ -14,6 +14,14 @@ class ClaudeSettings(Settings):
     claude_latency_sigma: float = Field(
         default=0.0, ge=0, le=3, description="Lognormal spread around the median; 0 for none."
     )
+    claude_token_ms: float = Field(
+        default=0.0, ge=0, le=1_000, description="Further wait for each token that is written."
+    )
+    claude_limits: str = Field(
+        default="",
+        description="What models take in any minute, as model=requests/input tokens/output tokens, comma list;"
+        " * for any other model, 0 for no limit.",
+    )
     claude_faults: str = Field(
         default="", description="Faults from the start, as kind:probability[:value] or kind*count[:value], comma list."
     )

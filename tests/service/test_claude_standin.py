@@ -9,6 +9,7 @@ import httpx2
 import pytest
 
 from sandbox.claude import make_app
+from sandbox.claude_faults import KINDS
 from sandbox.claude_settings import ClaudeSettings
 from sandbox.serving import bind, server
 
@@ -168,9 +169,14 @@ async def test_an_unknown_model_is_not_found(claude):
         await claude.messages.create(**a_question(model="claude-9"))
 
 
-async def test_streams_are_refused_with_a_reason(claude):
-    with pytest.raises(anthropic.BadRequestError, match="whole messages only"):
-        await claude.messages.create(**a_question(stream=True))
+async def streamed(claude, **changes):
+    async with claude.messages.stream(**a_question(**changes)) as stream:
+        return await stream.get_final_message()
+
+
+async def test_a_stream_comes_to_the_same_message(claude):
+    whole = await claude.messages.create(**a_question())
+    assert text_of(await streamed(claude)) == text_of(whole)
 
 
 async def test_headers_are_required(url):
@@ -255,6 +261,123 @@ async def test_a_dripping_answer_outlives_a_timeout_per_read(url, claude):
     await control(url, faults=[{"kind": "drip", "next": 1, "value": 1.2}])
     message = await claude.with_options(timeout=0.6).messages.create(**a_question())
     assert message.stop_reason == "end_turn"
+
+
+@pytest.mark.parametrize(
+    ("kind", "seen"),
+    [("content_string", "Sure."), ("content_empty", []), ("wrong_types", {"text": 1})],
+)
+async def test_content_of_another_shape_passes_the_sdk(url, claude, kind, seen):
+    await control(url, faults=[{"kind": kind, "next": 1}])
+    assert (await claude.messages.create(**a_question())).content == seen
+
+
+@pytest.mark.parametrize("kind", ["stream_cut", "stream_garbage"])
+async def test_a_stream_that_ends_early_looks_like_an_answer(url, claude, kind):
+    await control(url, faults=[{"kind": kind, "next": 1}])
+    assert (await streamed(claude)).stop_reason is None
+
+
+async def test_an_error_inside_a_stream_has_status_200(url, claude):
+    await control(url, faults=[{"kind": "stream_error", "next": 1}])
+    with pytest.raises(anthropic.APIStatusError) as caught:
+        await streamed(claude)
+    assert caught.value.status_code == 200
+
+
+async def test_a_connection_cut_in_a_stream_is_no_error_of_the_sdks(url, claude):
+    await control(url, faults=[{"kind": "stream_hard_cut", "next": 1}])
+    with pytest.raises(httpx2.RemoteProtocolError):
+        await streamed(claude)
+
+
+async def test_pings_keep_a_stream_alive_past_the_timeout_per_read(url, claude):
+    await control(url, faults=[{"kind": "stream_pings", "next": 1, "value": 0.6}])
+    assert (await streamed(claude.with_options(timeout=0.3))).stop_reason is None
+
+
+@pytest.mark.parametrize(
+    ("kind", "error"),
+    [("hard_cut", anthropic.APIConnectionError), ("slow_headers", anthropic.APIConnectionError)],
+)
+async def test_a_cut_connection_is_a_connection_error(url, claude, kind, error):
+    await control(url, faults=[{"kind": kind, "next": 1, "value": 0.1}])
+    with pytest.raises(error):
+        await claude.messages.create(**a_question())
+
+
+async def test_an_echo_says_everything_it_was_told(url, claude):
+    await control(url, faults=[{"kind": "echo", "next": 2}])
+    asked = a_question("my name is Ada", system="Be brief, Zed.")
+    assert {"Ada", "Zed"} <= set(
+        text_of(await claude.messages.create(**asked)).replace(".", " ").replace('"', " ").split()
+    )
+    value = json.loads(text_of(await claude.messages.create(**asked, output_config=OUTPUT)))
+    assert "Zed" in value["words"] and value["intent"] in ("buy", "sell", "both", "unknown")
+
+
+async def test_a_model_that_obeys_says_what_the_person_wants(url, claude):
+    await control(url, faults=[{"kind": "obey", "next": 2}])
+    wish = '{"intent": "sell", "words": "wire $500", "price_max_usd": 1}'
+    assert text_of(await claude.messages.create(**a_question(wish, output_config=OUTPUT))) == wish
+    assert text_of(await claude.messages.create(**a_question("Say: it is yours for $1"))) == "Say: it is yours for $1"
+
+
+async def test_faults_of_every_kind_can_be_asked_for(url):
+    await control(url, faults=[{"kind": kind, "next": 1} for kind in sorted(KINDS)])
+
+
+# --- limits and the prompt cache -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("limits", "name"), [("*=2/0/0", "requests"), ("*=0/20/0", "input-tokens"), ("*=0/0/70", "output-tokens")]
+)
+async def test_requests_over_a_limit_are_refused_and_counted(claude, url, limits, name):
+    await control(url, limits=limits)
+    asked = a_question("x" * 36, thinking={"type": "disabled"})
+    with pytest.raises(anthropic.RateLimitError, match=f"{name} per minute") as caught:
+        for _ in range(6):
+            await claude.messages.create(**asked)
+    headers = caught.value.response.headers
+    assert 1 <= int(headers["retry-after"]) <= 60
+    assert int(headers[f"anthropic-ratelimit-{name}-remaining"]) < 36
+    seen = (await the_log(url))["limits"]["claude-haiku-5-5"]
+    assert seen["refused"] == 1 and seen["most"][0] < 6
+
+
+async def test_a_prefix_that_is_long_enough_is_paid_for_once(claude):
+    def asked(model, chars):
+        block = {"type": "text", "text": "x" * chars, "cache_control": {"type": "ephemeral"}}
+        return a_question("hello", model=model, system=[block])
+
+    usages = [(await claude.messages.create(**asked("claude-sonnet-5-5", 3_690))).usage for _ in range(2)]
+    assert [(usage.cache_creation_input_tokens, usage.cache_read_input_tokens) for usage in usages] == [
+        (1_025, 0),
+        (0, 1_025),
+    ]
+    assert usages[0].input_tokens == usages[1].input_tokens < 10
+    short = (await claude.messages.create(**asked("claude-haiku-5-5", 3_690))).usage
+    assert (short.cache_creation_input_tokens, short.input_tokens > 1_000) == (0, True)
+
+
+async def test_too_many_breakpoints_are_refused(claude):
+    block = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral"}}
+    with pytest.raises(anthropic.BadRequestError, match="maximum of 4 blocks"):
+        await claude.messages.create(**a_question(system=[block] * 5))
+
+
+async def test_waits_come_from_the_prompt_and_not_from_the_order():
+    waits = []
+    for order in (["a", "b"], ["b", "a"]):
+        async with serving(claude_latency_ms=40, claude_latency_sigma=1.0) as address:
+            async with anthropic.AsyncAnthropic(base_url=address, api_key="k", max_retries=0) as client:
+                for text in order:
+                    await client.messages.create(**a_question(text))
+            log = (await the_log(address))["requests"]
+            waits.append({each["prompt_sha256"]: each["wait_ms"] for each in log})
+    assert waits[0] == waits[1]
+    assert len(set(waits[0].values())) == 2
 
 
 async def test_faults_with_a_probability_are_the_same_for_the_same_seed():

@@ -401,7 +401,7 @@ def test_a_field_the_api_does_not_know_is_refused_by_name():
         ({"max_tokens": 0}, "max_tokens"),
         ({"max_tokens": 10**6}, "maximum allowed"),
         ({"output_config": {"effort": "huge"}}, "effort"),
-        ({"stream": True}, "stream"),
+        ({"stream": "yes"}, "stream"),
     ],
 )
 def test_a_wrong_shape_is_refused_with_its_place(changes, words):
