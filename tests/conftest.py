@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import pytest_asyncio
+from hypothesis import settings
 from redis.asyncio import Redis
 
 from tests.support.stores import (
@@ -18,6 +19,10 @@ from tests.support.stores import (
     running_valkey,
 )
 from tests.support.system import System
+
+# A machine that is busy with something else must not fail a property.
+settings.register_profile("porchlight", deadline=None)
+settings.load_profile("porchlight")
 
 NEVER_SKIPPED = {"postgres", "database", "valkey", "valkey_server", "system", "system_without_model", "told"}
 
