@@ -2,6 +2,7 @@
 # Needed: python3 (3.11 or newer) with venv, git. uv is used when it is there.
 PYTHON ?= python3
 VENV ?= .venv
+WORKERS ?= 2
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
@@ -13,7 +14,7 @@ up: $(RUNTIME)       # stores, migrations, all services, until Ctrl-C; prints `r
 	@exec $(BIN)/porchlight up
 
 test: $(DEV)         # every test, and the reason for each one skipped; TESTS="tests/unit -k name" for some
-	@$(BIN)/python -m pytest $(TESTS)
+	@$(BIN)/python -m pytest $(if $(TESTS),$(TESTS),-n $(WORKERS) --dist loadgroup)
 
 check: $(DEV)        # lint, format, types, import rules, contracts
 	@PATH="$(abspath $(BIN)):$$PATH" tools/check

@@ -27,6 +27,13 @@ settings.load_profile("porchlight")
 NEVER_SKIPPED = {"postgres", "database", "valkey", "valkey_server", "system", "system_without_model", "told"}
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of one shared system on one worker: starting it costs more than any of them."""
+    for item in items:
+        if {"system", "system_without_model"} & set(getattr(item, "fixturenames", ())):
+            item.add_marker(pytest.mark.xdist_group("system"))
+
+
 @pytest.fixture(scope="session")
 def store_dir() -> Iterator[Path]:
     """State directory of this run's stores; not pytest's own, which "nobody" could not enter."""
