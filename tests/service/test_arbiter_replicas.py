@@ -2,13 +2,11 @@
 
 import asyncio
 import itertools
-import os
 import random
 import signal
-import sys
 import uuid
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +18,7 @@ from porchlight.handoff.v1 import handoff_service_pb2 as pb
 
 from kit.errors import Conflict, Unavailable
 from tests.support.arbiter import Desk, ScriptedBot, environment, running_bots
-from tests.support.processes import let_go
+from tests.support.replicas import Replica, running_replica
 from tests.support.stores import Database
 
 REPLICAS = 4
@@ -33,40 +31,6 @@ POLICY = {
     "daily_limit": 10,
     "intent_bots": {},
 }
-
-
-class Replica:
-    """An arbiter process and the desk in front of it."""
-
-    def __init__(self, process: asyncio.subprocess.Process, desk: Desk) -> None:
-        self.process = process
-        self.desk = desk
-
-
-@asynccontextmanager
-async def running_replica(settings: dict[str, Any], bots: dict[str, ScriptedBot], admin: Any) -> AsyncIterator[Replica]:
-    """Start `python -m services.handoff` and wait until it says where it listens."""
-    clean = {name: value for name, value in os.environ.items() if not name.startswith("PORCHLIGHT_")}
-    given = {f"PORCHLIGHT_{name.upper()}": value for name, value in settings.items()}
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "services.handoff", env=clean | given, stdout=asyncio.subprocess.PIPE
-    )
-    assert process.stdout is not None
-    reading = None
-    async with AsyncExitStack() as stack:
-        try:
-            async with asyncio.timeout(30):
-                while (line := orjson.loads(await process.stdout.readline()))["event"] != "process.ready":
-                    pass
-            # Read on, or the pipe fills up.
-            reading = asyncio.create_task(process.stdout.read())
-            yield Replica(process, Desk(address=line["address"], admin=admin, bots=bots, _stack=stack))
-        finally:
-            if process.returncode is None:
-                process.terminate()
-            await let_go(process)
-            if reading is not None:
-                await reading
 
 
 @pytest.fixture

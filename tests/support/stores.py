@@ -24,6 +24,8 @@ class Cluster:
     """A running Postgres with a migrated template database and a login role per service."""
 
     admin_url: str = field(repr=False)
+    pid: int = 0
+    """Of the server that was started here; 0 for a given one."""
     logins: Mapping[str, tuple[str, str]] = field(repr=False)
     """Service name -> (role, password)."""
 
@@ -58,14 +60,15 @@ def run_now(work: Coroutine[Any, Any, T]) -> T:
 
 
 @contextmanager
-def running_cluster(state_dir: Path, *, given_url: str = "") -> Iterator[Cluster]:
+def running_cluster(state_dir: Path, *, given_url: str = "", durable: bool = False) -> Iterator[Cluster]:
     """Start a cluster (or take the given one) and migrate its template database."""
-    server = run_now(postgres.start(state_dir, durable=False, given_url=given_url))
+    server = run_now(postgres.start(state_dir, durable=durable, given_url=given_url))
     try:
         run_now(_execute(server.admin_url, f"drop database if exists {TEMPLATE}", f"create database {TEMPLATE}"))
         template = _with(server.admin_url, database=TEMPLATE)
         run_now(migrate(template))
-        yield Cluster(admin_url=server.admin_url, logins=run_now(_make_logins(template)))
+        pid = server.child.pid if server.child else 0
+        yield Cluster(admin_url=server.admin_url, pid=pid, logins=run_now(_make_logins(template)))
     finally:
         run_now(server.stop())
 
