@@ -6,9 +6,10 @@ WORKERS ?= 2
 BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
+LANGGRAPH := bench/handoff_safety/langgraph
 LOCK := uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header --no-emit-index-url --no-annotate pyproject.toml --extra build
 
-.PHONY: up test check format bench bench-cma bench-conversations protos docs pictures lock clean
+.PHONY: up test check format bench bench-cma bench-conversations bench-handoff protos docs pictures lock clean
 
 up: $(RUNTIME)       # stores, migrations, all services, until Ctrl-C; prints `ready` and the URLs
 	@exec $(BIN)/porchlight up
@@ -31,6 +32,9 @@ bench-cma: $(DEV)    # measure the CMA on King County's sales of 2015; rewrites 
 bench-conversations: $(DEV)  # play the authored conversations against the whole system, rules only
 	@$(BIN)/python -m bench.conversations
 
+bench-handoff: $(DEV) $(LANGGRAPH)/.venv/.installed  # handoffs beside a bare echo, a durable commit and LangGraph; rewrites its part of bench/RESULTS.md
+	@$(BIN)/python -m bench.handoff --write
+
 protos: $(DEV)       # generate protos/gen from the contracts
 	@$(BIN)/python -m tools.protos
 
@@ -52,3 +56,7 @@ $(RUNTIME): requirements.lock pyproject.toml tools/install
 
 $(DEV): requirements-dev.lock pyproject.toml tools/install
 	@tools/install $(PYTHON) $(VENV) requirements-dev.lock && touch $@ $(RUNTIME)
+
+# What is measured beside ours lives in an environment of its own and is no dependency.
+$(LANGGRAPH)/.venv/.installed: $(LANGGRAPH)/requirements.lock
+	@$(PYTHON) -m venv $(LANGGRAPH)/.venv && $(LANGGRAPH)/.venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r $< && touch $@

@@ -5,7 +5,8 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +23,22 @@ class Way:
     cpu_seconds: float = 0.0
     """CPU of the serving processes, all calls together."""
     calls: int = 0
+    wall_seconds: float = 0.0
+    """How long the calls took together, side by side."""
+
+    @property
+    def per_second(self) -> float:
+        """Calls a second."""
+        return self.calls / self.wall_seconds
+
+    @contextmanager
+    def costs(self, pids: Sequence[int], *, count: int) -> Iterator[None]:
+        """Add what `count` calls within the block cost the processes."""
+        cpu, began = cpu_of(pids), time.perf_counter()
+        yield
+        self.wall_seconds += time.perf_counter() - began
+        self.cpu_seconds += cpu_of(pids) - cpu
+        self.calls += count
 
     @property
     def p50_ms(self) -> float:
@@ -54,7 +71,6 @@ async def run_calls(
 ) -> None:
     """Make `count` calls, `in_flight` at a time, and add what they cost to `path`."""
     left = iter(range(count))
-    before = cpu_of(pids)
 
     async def caller() -> None:
         for _ in left:
@@ -62,11 +78,10 @@ async def run_calls(
             await call()
             path.seconds.append(time.perf_counter() - began)
 
-    async with asyncio.TaskGroup() as group:
-        for _ in range(in_flight):
-            group.create_task(caller())
-    path.cpu_seconds += cpu_of(pids) - before
-    path.calls += count
+    with path.costs(pids, count=count):
+        async with asyncio.TaskGroup() as group:
+            for _ in range(in_flight):
+                group.create_task(caller())
 
 
 def machine() -> str:
