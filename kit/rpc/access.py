@@ -23,6 +23,8 @@ ACCESS: Final[dict[str, frozenset[str]]] = {
     "/porchlight.buyer.v1.BuyerService/AssessReadiness": _DESK,
     "/porchlight.handoff.v1.HandoffService/EvaluateHandoff": _BOTS,
     "/porchlight.handoff.v1.HandoffService/RequestHandoff": _BOTS,
+    "/porchlight.handoff.v1.HandoffService/EscalateToHuman": _READERS,
+    "/porchlight.handoff.v1.HandoffService/ReturnFromHuman": _DESK,
     "/porchlight.handoff.v1.HandoffService/AcceptHandoff": _BOTS,
     "/porchlight.handoff.v1.HandoffService/DeclineHandoff": _BOTS,
     "/porchlight.handoff.v1.HandoffService/GetOwner": _READERS,

@@ -4,7 +4,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
-from typing import Final
+from typing import Final, Protocol
 
 from porchlight.bot.v1 import bot_service_pb2 as bot_pb
 
@@ -21,7 +21,7 @@ from kit.errors import (
     WrongHandoffState,
 )
 from kit.log import get_logger
-from services.handoff import wire
+from services.handoff import inputs, rules, wire
 from services.handoff.ledger import Ended, Entry, Ledger, Reading, Recorded, Settled
 from services.handoff.policy import decide
 from services.handoff.routes import Policy, read_policy
@@ -29,9 +29,11 @@ from services.handoff.values import (
     OPERATOR,
     Decision,
     Handoff,
+    Kind,
     Proposal,
     Snapshot,
     State,
+    TargetSeen,
 )
 
 ATTEMPTS: Final = 3
@@ -39,12 +41,22 @@ ATTEMPTS: Final = 3
 log = get_logger()
 
 
+class Targets(Protocol):
+    """What this process sees of the bots."""
+
+    def seen(self, bot: str) -> TargetSeen:
+        """Return how a bot answered lately."""
+
+    def probe(self, bot: str) -> None:
+        """Note that a request goes to a bot that was sick."""
+
+
 class Arbiter:
     """Decides handoffs over a ledger.
 
     Args:
         ledger: Holds contacts and decisions.
-        reachable: Says whether a bot answers, as far as this process knows.
+        targets: How the bots are.
         approved: Called after each approval, so that the target is asked at once.
         keys: Public keys whose tickets are good.
         clock: For tickets only; every window is measured by the ledger's clock.
@@ -55,14 +67,14 @@ class Arbiter:
         self,
         ledger: Ledger,
         *,
-        reachable: Callable[[str], bool | None],
+        targets: Targets,
         approved: Callable[[], None],
         keys: tickets.PublicKeys,
         clock: Clock,
         offer_life: timedelta,
     ) -> None:
         self._ledger = ledger
-        self._reachable = reachable
+        self._targets = targets
         self._approved = approved
         self._keys = keys
         self._clock = clock
@@ -73,7 +85,7 @@ class Arbiter:
         """Say what would be decided now. Writes nothing."""
         _check_caller(asked)
         reading = await self._read(asked, request_id="")
-        snapshot = _known(reading.snapshot, asked)
+        snapshot = replace(_known(reading.snapshot, asked), target=self._targets.seen(asked.target_bot))
         if asked.turn_no and not (snapshot.turn_open and snapshot.turn_no == asked.turn_no):
             raise _stale(asked)
         return decide(self._policy_of(reading), snapshot, asked)
@@ -90,18 +102,22 @@ class Arbiter:
         """
         _check_caller(asked)
         digest = asked.digest()
+        target: TargetSeen | None = None
         for _ in range(ATTEMPTS):
             reading = await self._read(asked, request_id=request_id)
             if reading.earlier is not None:
                 return _replay(reading.earlier, digest, request_id), True
             snapshot = _known(reading.snapshot, asked)
-            entry = self._entry(
-                asked,
-                snapshot,
-                self._policy_of(reading),
-                request_id=request_id,
-                digest=digest,
-            )
+            if asked.kind is Kind.HANDOFF:
+                # Looked at once: a probe that has begun must not stand in its own way when it is tried again.
+                target = target or self._targets.seen(asked.target_bot)
+                snapshot = replace(snapshot, target=target)
+            policy = self._policy_of(reading)
+            # Whoever has the contact now, where the caller does not say.
+            made = asked if asked.source_bot else replace(asked, source_bot=snapshot.owner)
+            entry = _entry(made, snapshot, policy, request_id=request_id, digest=digest, offer_life=self._offer_life)
+            if entry.handoff.state is State.PENDING and rules.is_probe(policy, snapshot):
+                self._targets.probe(asked.target_bot)
             recorded = await self._ledger.record(entry)
             if recorded is Recorded.STALE:
                 raise _stale(asked)
@@ -127,72 +143,18 @@ class Arbiter:
         return await self._settled(payload.handoff_id, settled, event="handoff.declined", caller=caller)
 
     async def _read(self, asked: Proposal, *, request_id: str) -> Reading:
-        reading = await self._ledger.read(
+        return await self._ledger.read(
             tenant_id=asked.tenant_id,
             contact_id=asked.contact_id,
             request_id=request_id,
             target_bot=asked.target_bot,
             override_message_id=asked.override_message_id,
         )
-        if reading.snapshot is None:
-            return reading
-        seen = replace(reading.snapshot, target_reachable=self._reachable(asked.target_bot))
-        return replace(reading, snapshot=seen)
 
     def _policy_of(self, reading: Reading) -> Policy:
         if self._policy is None or self._policy.version != reading.policy_version:
             self._policy = read_policy(reading.policy_version, reading.policy_body)
         return self._policy
-
-    def _entry(
-        self,
-        asked: Proposal,
-        seen: Snapshot,
-        policy: Policy,
-        *,
-        request_id: str,
-        digest: str,
-    ) -> Entry:
-        decision = decide(policy, seen, asked)
-        facts = tuple(
-            replace(fact, private_to=policy.private_facts.get(fact.name, fact.private_to)) for fact in asked.facts
-        )
-        told = replace(
-            asked,
-            facts=tuple(fact for fact in facts if fact.private_to in (None, asked.target_bot)),
-        )
-        return Entry(
-            handoff=Handoff(
-                handoff_id=f"h_{uuid.uuid4().hex}",
-                tenant_id=asked.tenant_id,
-                contact_id=asked.contact_id,
-                request_id=request_id,
-                request_digest=digest,
-                actor=asked.caller,
-                source_bot=asked.source_bot,
-                target_bot=asked.target_bot,
-                state=State.PENDING if decision.approved else State.DENIED,
-                verdicts=decision.verdicts,
-                blocking_rule=decision.blocking_rule,
-                block_reason=decision.block_reason,
-                confidence=asked.confidence,
-                summary=asked.summary,
-                open_question=asked.open_question,
-                message_ids=seen.waiting_message_ids,
-                override_message_id=decision.override_message_id,
-                policy_version=decision.policy_version,
-                epoch=seen.epoch + 1 if decision.approved else seen.epoch,
-                decide_time=seen.now,
-            ),
-            expected_version=seen.version,
-            turn_no=asked.turn_no,
-            turn_record=asked.turn_record,
-            facts=facts,
-            capsule=wire.capsule(told, known=seen.facts, now=seen.now, waiting=seen.waiting_message_ids)
-            if decision.approved
-            else b"",
-            offer_seconds=self._offer_life.total_seconds(),
-        )
 
     def _announce(self, handoff: Handoff) -> None:
         facts = {
@@ -204,13 +166,17 @@ class Arbiter:
             "actor": handoff.actor,
             "policy_version": handoff.policy_version,
         }
-        if handoff.state is State.PENDING:
+        if handoff.blocking_rule is not None:
+            event = "handoff.blocked" if handoff.state is State.DENIED else "handoff.postponed"
+            log.info(event, **facts, block_reason=handoff.blocking_rule.value)
+        elif handoff.kind is Kind.HANDOFF:
             override = handoff.override_message_id is not None
             log.info("handoff.approved", **facts, epoch=handoff.epoch, override=override)
             self._approved()
+        elif handoff.kind is Kind.ESCALATION:
+            log.info("contact.escalated", **facts, epoch=handoff.epoch, cause=handoff.reason)
         else:
-            assert handoff.blocking_rule is not None
-            log.info("handoff.blocked", **facts, block_reason=handoff.blocking_rule.value)
+            log.info("contact.returned", **facts, epoch=handoff.epoch)
 
     def _verify(self, ticket: bot_pb.Ticket, caller: str) -> bot_pb.TicketPayload:
         audience = None if caller == OPERATOR else caller
@@ -234,8 +200,66 @@ class Arbiter:
         return handoff
 
 
+def _entry(
+    asked: Proposal,
+    seen: Snapshot,
+    policy: Policy,
+    *,
+    request_id: str,
+    digest: str,
+    offer_life: timedelta,
+) -> Entry:
+    decision = decide(policy, seen, asked)
+    facts = tuple(
+        replace(fact, private_to=policy.private_facts.get(fact.name, fact.private_to)) for fact in asked.facts
+    )
+    told = replace(
+        asked,
+        facts=tuple(fact for fact in facts if fact.private_to in (None, asked.target_bot)),
+    )
+    escalated = decision.approved and asked.kind is Kind.ESCALATION
+    return Entry(
+        handoff=Handoff(
+            handoff_id=f"h_{uuid.uuid4().hex}",
+            tenant_id=asked.tenant_id,
+            contact_id=asked.contact_id,
+            request_id=request_id,
+            request_digest=digest,
+            kind=asked.kind,
+            actor=asked.caller,
+            source_bot=asked.source_bot,
+            target_bot=asked.target_bot,
+            state=decision.state,
+            reason=asked.reason,
+            person=asked.person,
+            verdicts=decision.verdicts,
+            blocking_rule=decision.blocking_rule,
+            block_reason=decision.block_reason,
+            confidence=asked.confidence,
+            summary=asked.summary,
+            open_question=asked.open_question,
+            message_ids=seen.waiting_message_ids,
+            override_message_id=decision.override_message_id,
+            policy_version=decision.policy_version,
+            epoch=seen.epoch + 1 if decision.approved else seen.epoch,
+            decide_time=seen.now,
+            retry_time=decision.retry_time,
+            due_time=seen.now + policy.human_sla if escalated else None,
+        ),
+        expected_version=seen.version,
+        turn_no=asked.turn_no,
+        turn_record=asked.turn_record,
+        facts=facts,
+        inputs=inputs.to_json(seen, asked),
+        capsule=wire.capsule(told, known=seen.facts, now=seen.now, waiting=seen.waiting_message_ids)
+        if decision.state is State.PENDING
+        else b"",
+        offer_seconds=offer_life.total_seconds(),
+    )
+
+
 def _check_caller(asked: Proposal) -> None:
-    if asked.caller not in (asked.source_bot, OPERATOR):
+    if asked.caller not in rules.may_ask(asked):
         raise NotTheCaller(
             f"{asked.caller} asked in the name of {asked.source_bot}",
             caller=asked.caller,

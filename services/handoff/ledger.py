@@ -4,7 +4,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from kit.lane import Fact
 from services.handoff.values import Handoff, Snapshot, State
@@ -54,6 +54,8 @@ class Entry:
     turn_no: int
     facts: Sequence[Fact]
     turn_record: Mapping[str, str | int]
+    inputs: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """What the decision looked at; see `inputs`."""
     capsule: bytes = field(repr=False)
     offer_seconds: float
 
@@ -106,7 +108,9 @@ class Ledger(Protocol):
         """Write a decision if the world is still the one that was decided on.
 
         An approval also stores the facts, ends the turn, makes the target the owner
-        at the next epoch, and leaves the waiting messages in the lane.
+        at the next epoch, and leaves the waiting messages in the lane. A person as
+        target preempts an offer under way and has the waiting messages; from a person
+        back, what nobody answered waits for the bot.
         """
 
     async def claim_offers(self, *, limit: int, lease_seconds: float) -> list[Offer]:
@@ -129,6 +133,9 @@ class Ledger(Protocol):
 
     async def page(self, tenant_id: str, contact_id: str, *, limit: int, before: Position | None) -> list[Handoff]:
         """Return handoffs older than `before`, refused ones too, newest first."""
+
+    async def escalations(self, tenant_id: str, *, limit: int, before: Position | None) -> list[Handoff]:
+        """Return the handoffs by which people have contacts now, newest first."""
 
     async def owner(self, tenant_id: str, contact_id: str) -> Owner | None:
         """Return who has the contact, or None when nobody ever heard of it."""

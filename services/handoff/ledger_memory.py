@@ -1,8 +1,9 @@
 """The ledger in memory, for tests and try-outs: the same promises, one process, nothing kept."""
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, TypeAlias
 
 from kit.clock import Clock
@@ -19,7 +20,10 @@ from services.handoff.ledger import (
 )
 from services.handoff.values import (
     GIVEN_BACK,
+    HUMAN,
+    NOT_APPROVED,
     Handoff,
+    Kind,
     OverrideMessage,
     PastHandoff,
     Snapshot,
@@ -28,6 +32,7 @@ from services.handoff.values import (
 
 _OPEN: Final = frozenset({State.PENDING, State.OFFERED})
 _KEPT: Final = timedelta(hours=24, minutes=1)
+_NEVER: Final = datetime.max.replace(tzinfo=UTC)
 
 Key: TypeAlias = tuple[str, str]
 """Tenant and contact."""
@@ -44,6 +49,8 @@ class _Contact:
     turn_no: int = 0
     turn_open: bool = False
     waiting: list[str] = field(default_factory=list)
+    held: list[str] = field(default_factory=list)
+    """What a person is to answer."""
     messages: dict[str, tuple[str, datetime]] = field(default_factory=dict)
     facts: dict[str, Fact] = field(default_factory=dict)
 
@@ -51,8 +58,9 @@ class _Contact:
 @dataclass(kw_only=True)
 class _Row:
     handoff: Handoff
-    capsule: bytes
-    expire_time: datetime
+    capsule: bytes = b""
+    expire_time: datetime = _NEVER
+    preempted: bool = False
     lease_time: datetime | None = None
     attempts: int = 0
 
@@ -84,8 +92,28 @@ class MemoryLedger:
         contact = self._contacts[(tenant_id, contact_id)]
         message_id = f"m_{sum(len(each.messages) for each in self._contacts.values()) + 1}"
         contact.messages[message_id] = (text, self._clock())
-        contact.waiting.append(message_id)
+        (contact.held if contact.owner == HUMAN else contact.waiting).append(message_id)
         return message_id
+
+    def put_human_message(self, tenant_id: str, contact_id: str) -> None:
+        """Let a person of the brokerage write from the CRM: they take the contact, or answer for it."""
+        contact, now = self._contacts[(tenant_id, contact_id)], self._clock()
+        if contact.owner != HUMAN:
+            handoff_id, source, messages = f"h_{uuid.uuid4().hex}", contact.owner, tuple(contact.waiting)
+            self._give_to_human(contact)
+            taken = _takeover(
+                handoff_id,
+                (tenant_id, contact_id),
+                source,
+                messages=messages,
+                epoch=contact.epoch,
+                policy_version=self._policy_version,
+                now=now,
+            )
+            self._rows[handoff_id] = _Row(handoff=taken)
+        contact.held.clear()
+        for row in self._with_person(tenant_id, contact_id):
+            row.handoff = replace(row.handoff, answer_time=row.handoff.answer_time or now)
 
     def claim_turn(self, tenant_id: str, contact_id: str) -> int:
         """Begin a turn and return its number."""
@@ -132,10 +160,10 @@ class MemoryLedger:
             capsule=entry.capsule,
             expire_time=handoff.decide_time + timedelta(seconds=entry.offer_seconds),
         )
-        if handoff.state is State.PENDING:
+        if handoff.state not in NOT_APPROVED:
             for fact in entry.facts:
                 contact.facts[fact.name] = replace(fact, bot=handoff.source_bot, learn_time=self._clock())
-            self._change_owner(contact, handoff.target_bot, pending=handoff.handoff_id)
+            self._move(contact, handoff)
         return Recorded.RECORDED
 
     async def claim_offers(self, *, limit: int, lease_seconds: float) -> list[Offer]:
@@ -186,7 +214,7 @@ class MemoryLedger:
 
     async def get(self, handoff_id: str) -> Handoff | None:
         row = self._rows.get(handoff_id)
-        return row.handoff if row else None
+        return self._told(row.handoff) if row else None
 
     async def page(self, tenant_id: str, contact_id: str, *, limit: int, before: Position | None) -> list[Handoff]:
         found = [
@@ -195,7 +223,13 @@ class MemoryLedger:
             if (row.handoff.tenant_id, row.handoff.contact_id) == (tenant_id, contact_id)
             and (before is None or _position(row.handoff) < before)
         ]
-        return sorted(found, key=_position, reverse=True)[:limit]
+        return sorted(map(self._told, found), key=_position, reverse=True)[:limit]
+
+    async def escalations(self, tenant_id: str, *, limit: int, before: Position | None) -> list[Handoff]:
+        found = [
+            row.handoff for row in self._with_person(tenant_id) if before is None or _position(row.handoff) < before
+        ]
+        return sorted(map(self._told, found), key=_position, reverse=True)[:limit]
 
     async def owner(self, tenant_id: str, contact_id: str) -> Owner | None:
         contact = self._contacts.get((tenant_id, contact_id))
@@ -221,7 +255,8 @@ class MemoryLedger:
             row.handoff
             for row in self._rows.values()
             if (row.handoff.tenant_id, row.handoff.contact_id) == (tenant_id, contact_id)
-            and row.handoff.state is not State.DENIED
+            and row.handoff.state not in NOT_APPROVED
+            and not row.preempted
         ]
         return Snapshot(
             now=now,
@@ -267,6 +302,40 @@ class MemoryLedger:
         self._change_owner(contact, row.handoff.source_bot, pending=None)
         return Settled(ended=Ended.DONE, state=state)
 
+    def _move(self, contact: _Contact, handoff: Handoff) -> None:
+        match handoff.kind:
+            case Kind.HANDOFF:
+                self._change_owner(contact, handoff.target_bot, pending=handoff.handoff_id)
+            case Kind.ESCALATION:
+                self._give_to_human(contact)
+            case Kind.RETURN:
+                for row in self._with_person(handoff.tenant_id, handoff.contact_id):
+                    row.handoff = replace(row.handoff, state=State.COMPLETED)
+                self._change_owner(contact, handoff.target_bot, pending=None)
+                contact.waiting, contact.held = contact.held, []
+
+    def _give_to_human(self, contact: _Contact) -> None:
+        pending = self._rows.get(contact.pending_handoff_id or "")
+        if pending is not None:
+            pending.handoff, pending.preempted = replace(pending.handoff, state=State.EXPIRED), True
+        self._change_owner(contact, HUMAN, pending=None)
+        contact.held += contact.waiting
+        contact.waiting = []
+
+    def _with_person(self, tenant_id: str, contact_id: str | None = None) -> list[_Row]:
+        return [
+            row
+            for row in self._rows.values()
+            if (row.handoff.kind, row.handoff.state) == (Kind.ESCALATION, State.ACCEPTED)
+            and row.handoff.tenant_id == tenant_id
+            and contact_id in (None, row.handoff.contact_id)
+        ]
+
+    def _told(self, handoff: Handoff) -> Handoff:
+        waits = handoff.state is State.ACCEPTED and handoff.answer_time is None
+        late = waits and handoff.due_time is not None and handoff.due_time <= self._clock()
+        return replace(handoff, overdue=late)
+
     def _contact(self, handoff: Handoff) -> _Contact:
         return self._contacts[(handoff.tenant_id, handoff.contact_id)]
 
@@ -276,6 +345,42 @@ class MemoryLedger:
         contact.version += 1
         contact.turn_open = False
         contact.pending_handoff_id = pending
+
+
+def _takeover(
+    handoff_id: str,
+    key: Key,
+    source: str,
+    *,
+    messages: tuple[str, ...],
+    epoch: int,
+    policy_version: int,
+    now: datetime,
+) -> Handoff:
+    return Handoff(
+        handoff_id=handoff_id,
+        tenant_id=key[0],
+        contact_id=key[1],
+        request_id=handoff_id,
+        request_digest="",
+        kind=Kind.ESCALATION,
+        actor=HUMAN,
+        source_bot=source,
+        target_bot=HUMAN,
+        state=State.ACCEPTED,
+        reason="CRM_USER",
+        verdicts=(),
+        blocking_rule=None,
+        block_reason="",
+        confidence=1.0,
+        summary="A person of the brokerage took the contact.",
+        open_question="",
+        message_ids=messages,
+        override_message_id=None,
+        policy_version=policy_version,
+        epoch=epoch,
+        decide_time=now,
+    )
 
 
 def _position(handoff: Handoff) -> Position:

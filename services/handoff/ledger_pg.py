@@ -19,6 +19,7 @@ from services.handoff.ledger import (
 )
 from services.handoff.values import (
     Handoff,
+    Kind,
     Outcome,
     OverrideMessage,
     PastHandoff,
@@ -105,6 +106,11 @@ class PostgresLedger:
         )
         return [_handoff(row) for (row,) in rows]
 
+    async def escalations(self, tenant_id: str, *, limit: int, before: Position | None) -> list[Handoff]:
+        time, handoff_id = before or (None, None)
+        sql = "select list_escalations($1, $2, $3, $4)"
+        return [_handoff(row) for (row,) in await self._pool.fetch(sql, tenant_id, limit, time, handoff_id)]
+
     async def owner(self, tenant_id: str, contact_id: str) -> Owner | None:
         row = await self._pool.fetchval("select get_owner($1, $2)", tenant_id, contact_id)
         if row is None:
@@ -185,6 +191,13 @@ def _handoff(row: Json) -> Handoff:
         policy_version=row["policy_version"],
         epoch=row["epoch"],
         decide_time=_time(row["decide_time"]),
+        kind=Kind(row["kind"]),
+        reason=row["reason"],
+        person=row["person"],
+        retry_time=_time_if_any(row["retry_time"]),
+        due_time=_time_if_any(row["due_time"]),
+        answer_time=_time_if_any(row["answer_time"]),
+        overdue=bool(row["overdue"]),
     )
 
 
@@ -195,6 +208,7 @@ def _verdict(row: Json) -> Verdict:
         observed=row["observed"],
         limit=row["limit"],
         detail=row["detail"],
+        shadow=row.get("shadow", False),
     )
 
 
@@ -219,7 +233,11 @@ def _entry(entry: Entry) -> dict[str, Any]:
             for fact in entry.facts
         ],
         "record": dict(entry.turn_record),
+        "inputs": entry.inputs,
         "handoff": {
+            "kind": handoff.kind.value,
+            "reason": handoff.reason,
+            "person": handoff.person,
             "handoff_id": handoff.handoff_id,
             "request_id": handoff.request_id,
             "request_digest": handoff.request_digest,
@@ -234,6 +252,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
                     "observed": verdict.observed,
                     "limit": verdict.limit,
                     "detail": verdict.detail,
+                    "shadow": verdict.shadow,
                 }
                 for verdict in handoff.verdicts
             ],
@@ -246,9 +265,15 @@ def _entry(entry: Entry) -> dict[str, Any]:
             "override_message_id": handoff.override_message_id,
             "policy_version": handoff.policy_version,
             "decide_time": handoff.decide_time.isoformat(),
+            "retry_time": handoff.retry_time and handoff.retry_time.isoformat(),
+            "due_time": handoff.due_time and handoff.due_time.isoformat(),
         },
     }
 
 
 def _time(value: str) -> datetime:
     return datetime.fromisoformat(value)
+
+
+def _time_if_any(value: str | None) -> datetime | None:
+    return None if value is None else _time(value)

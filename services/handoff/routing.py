@@ -8,6 +8,7 @@ replica left behind is found by the next sweep of any other.
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Final
@@ -23,7 +24,8 @@ from kit.errors import PorchlightError
 from kit.log import describe, get_logger
 from kit.rpc.client import call
 from services.handoff.ledger import Ended, Ledger, Offer, Settled
-from services.handoff.values import Handoff
+from services.handoff.observed import Observed
+from services.handoff.values import Handoff, TargetSeen
 
 OFFERS_AT_ONCE: Final = 64
 # A failed call is tried again soon: most often the target is just being restarted.
@@ -70,29 +72,34 @@ class Router:
         self._kicked = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
         self._next_sweep = 0.0
+        self._observed = Observed(time.monotonic)
 
     def kick(self) -> None:
         """Say that there is an offer to make."""
         self._kicked.set()
 
-    def reachable(self, bot: str) -> bool | None:
-        """Say whether a bot answers: True, False, or None when it is not known yet.
+    def seen(self, bot: str) -> TargetSeen:
+        """Return how a bot answered lately.
 
-        The channel watches the bot's gRPC health, so NOT_SERVING is False as well.
-        A bot that this arbiter has no address of is not reachable.
+        The channel watches the bot's gRPC health, so one that is draining does not
+        answer either.
         """
         channel = self._channels.get(bot)
         if channel is None:
-            return False
+            return TargetSeen(known=False)
         state = channel.get_state(try_to_connect=True)
-        if state is grpc.ChannelConnectivity.READY:
-            return True
-        return False if state is grpc.ChannelConnectivity.TRANSIENT_FAILURE else None
+        failing = state is grpc.ChannelConnectivity.TRANSIENT_FAILURE
+        answers = True if state is grpc.ChannelConnectivity.READY else False if failing else None
+        return self._observed.of(bot, answers=answers)
+
+    def probe(self, bot: str) -> None:
+        """Note that a request goes to a bot that was sick."""
+        self._observed.probe(bot)
 
     async def work(self, stop: asyncio.Event) -> None:
         """Make offers until `stop` is set; then finish those that are being made."""
         for bot in self._channels:
-            self.reachable(bot)
+            self.seen(bot)
         stopping = asyncio.create_task(self._kick_at(stop))
         while not stop.is_set():
             self._kicked.clear()
@@ -158,9 +165,12 @@ class Router:
             await self._ledger.postpone_offer(handoff.handoff_id, seconds=self._offer_life.total_seconds())
             return
         request = bot_pb.OfferHandoffRequest(ticket=self._ticket(offer), capsule=offer.capsule)
+        began = time.monotonic()
         try:
             response = await call(target.OfferHandoff, request, seconds=self._call_seconds)
+            self._observed.saw(handoff.target_bot, ok=True, seconds=time.monotonic() - began)
         except PorchlightError as error:
+            self._observed.saw(handoff.target_bot, ok=False, seconds=time.monotonic() - began)
             _log("handoff.failed", handoff, reason=error.reason, attempt=offer.attempt)
             await self._ledger.postpone_offer(handoff.handoff_id, seconds=AGAIN_SECONDS)
             return

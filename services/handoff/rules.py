@@ -1,4 +1,4 @@
-"""The eight rules. Pure: each looks at one snapshot and gives one verdict.
+"""The rules. Pure: each looks at one snapshot and gives one verdict.
 
 Windows are half open: what is exactly as old as the window no longer counts, so a
 return is possible at 30:00 and not at 29:59.999999. A time after `now`, which a
@@ -6,21 +6,27 @@ clock that was set back can leave behind, counts as recent.
 """
 
 import math
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Final
 
 from kit.lane import Fact
 from services.handoff.routes import Policy
 from services.handoff.values import (
+    CAPSULE_VERSION,
+    CONSOLE,
     COUNTED,
+    GATEWAY,
     GIVEN_BACK,
     HUMAN,
     OPERATOR,
+    Kind,
     Outcome,
     PastHandoff,
     Proposal,
     Rule,
     Snapshot,
+    TargetSeen,
     Verdict,
 )
 
@@ -29,32 +35,38 @@ DAY: Final = timedelta(hours=24)
 INTENT: Final = "intent"
 
 
+def may_ask(asked: Proposal) -> tuple[str, ...]:
+    """Return who may ask for this: for a person anybody who sees the need, for a bot's move the bot."""
+    match asked.kind:
+        case Kind.HANDOFF:
+            return (asked.source_bot, OPERATOR)
+        case Kind.ESCALATION:
+            return (asked.source_bot, GATEWAY, CONSOLE, OPERATOR)
+        case Kind.RETURN:
+            return (CONSOLE, OPERATOR)
+
+
 def identity(policy: Policy, seen: Snapshot, asked: Proposal) -> Verdict:
-    """The caller is the source bot, or the operator who acts for it."""
-    limit = f"{asked.source_bot} or {OPERATOR}"
-    if asked.caller in (asked.source_bot, OPERATOR):
-        return _passed(
-            Rule.IDENTITY,
-            asked.caller,
-            limit,
-            f"{asked.caller} may ask for {asked.source_bot}.",
-        )
-    return _failed(
-        Rule.IDENTITY,
-        asked.caller,
-        limit,
-        f"{asked.caller} may not ask in the name of {asked.source_bot}.",
-    )
+    """The caller is the source bot, or somebody who may act for it."""
+    limit = " or ".join(may_ask(asked))
+    if asked.caller in may_ask(asked):
+        return _passed(Rule.IDENTITY, asked.caller, limit, f"{asked.caller} may ask for {asked.source_bot}.")
+    detail = f"{asked.caller} may not ask in the name of {asked.source_bot}."
+    return _failed(Rule.IDENTITY, asked.caller, limit, detail)
 
 
 def ownership(policy: Policy, seen: Snapshot, asked: Proposal) -> Verdict:
-    """The source owns the contact, at the epoch it believes in, and nothing is pending."""
+    """The source owns the contact, at the epoch it believes in, and nothing is pending.
+
+    A person preempts what is pending.
+    """
+    pending = seen.pending_handoff_id is not None and asked.kind is not Kind.ESCALATION
     observed = f"{seen.owner} at epoch {seen.epoch}" + (", a handoff pending" if seen.pending_handoff_id else "")
     epoch = f" at epoch {asked.expected_epoch}" if asked.expected_epoch else ""
-    limit = f"{asked.source_bot}{epoch}, nothing pending"
-    if seen.pending_handoff_id:
+    limit = f"{asked.source_bot}{epoch}" + ("" if asked.kind is Kind.ESCALATION else ", nothing pending")
+    if pending:
         detail = f"A handoff to {seen.owner} is still under way."
-    elif seen.owner == HUMAN:
+    elif seen.owner == HUMAN and asked.kind is not Kind.RETURN:
         detail = "A person of the brokerage has this contact."
     elif seen.owner != asked.source_bot:
         detail = f"{seen.owner} owns the contact, not {asked.source_bot}."
@@ -66,11 +78,15 @@ def ownership(policy: Policy, seen: Snapshot, asked: Proposal) -> Verdict:
 
 
 def route(policy: Policy, seen: Snapshot, asked: Proposal) -> Verdict:
-    """The route exists, and the target did not just refuse one of these very messages."""
+    """The route exists, and the target reads our capsules and did not just refuse one of these messages."""
     name = f"{asked.source_bot} to {asked.target_bot}"
     limit = f"{asked.source_bot} to {' or '.join(policy.targets(asked.source_bot)) or 'nobody'}"
     if policy.threshold(asked.source_bot, asked.target_bot) is None:
         return _failed(Rule.ROUTE, name, limit, f"There is no route from {name}.")
+    versions = policy.capsule_versions.get(asked.target_bot, (CAPSULE_VERSION,))
+    if CAPSULE_VERSION not in versions:
+        detail = f"{asked.target_bot} does not read capsules of version {CAPSULE_VERSION}."
+        return _failed(Rule.ROUTE, f"{name}, capsule {CAPSULE_VERSION}", f"capsule {_either(versions)}", detail)
     waiting = set(seen.waiting_message_ids)
     for past in reversed(seen.history):
         same = (past.source_bot, past.target_bot) == (
@@ -82,6 +98,14 @@ def route(policy: Policy, seen: Snapshot, asked: Proposal) -> Verdict:
             detail = f"{asked.target_bot} {what} this contact with the message that still waits."
             return _failed(Rule.ROUTE, f"{name}, {past.state.value.lower()} before", limit, detail)
     return _passed(Rule.ROUTE, name, limit, f"The route from {name} is open.")
+
+
+def known_bot(policy: Policy, seen: Snapshot, asked: Proposal) -> Verdict:
+    """The bot that a person gives the contact back to is one that some route names."""
+    limit = _either(policy.bots)
+    if asked.target_bot in policy.bots:
+        return _passed(Rule.ROUTE, asked.target_bot, limit, f"{asked.target_bot} is a bot of the policy.")
+    return _failed(Rule.ROUTE, asked.target_bot, limit, f"There is no bot called {asked.target_bot}.")
 
 
 def consent(policy: Policy, seen: Snapshot, asked: Proposal) -> Verdict:
@@ -163,23 +187,44 @@ def evidence(policy: Policy, seen: Snapshot, asked: Proposal) -> Verdict:
 
 
 def health(policy: Policy, seen: Snapshot, asked: Proposal) -> Verdict:
-    """The target is not known to be down. Not having looked yet is no reason to refuse."""
-    limit = "not known to be down"
-    if seen.target_reachable is False:
-        return _failed(
-            Rule.HEALTH,
-            "no answer",
-            limit,
-            f"{asked.target_bot} does not answer at the moment.",
-        )
-    if seen.target_reachable is None:
-        return _passed(
-            Rule.HEALTH,
-            "not looked yet",
-            limit,
-            f"Nothing is known against {asked.target_bot}.",
-        )
-    return _passed(Rule.HEALTH, "answers", limit, f"{asked.target_bot} answers.")
+    """The target answers, mostly and soon. Not having looked yet is no reason to refuse.
+
+    A target that is down or sick puts the request off. When nobody has asked a sick one
+    for the cool-down, one request goes through: what becomes of it says how it is.
+    """
+    target, limits, bot = seen.target, policy.target_limits, asked.target_bot
+    limit = f"answers, at most {limits.error_share:.0%} errors, p95 at most {limits.p95_ms} ms"
+    if not target.known:
+        return _failed(Rule.HEALTH, "no address", limit, f"This arbiter knows no way to {bot}.")
+    if target.answers is False:
+        return _put_off("no answer", limit, f"{bot} does not answer at the moment.")
+    observed = "not looked yet" if target.answers is None else "answers"
+    if target.samples:
+        observed += f", {target.errors} of {target.samples} calls failed, p95 {target.p95_ms} ms"
+    if not _sick(policy, target):
+        return _passed(Rule.HEALTH, observed, limit, f"Nothing is known against {bot}.")
+    if timedelta(seconds=target.quiet_seconds) >= limits.cool_down:
+        return _passed(Rule.HEALTH, f"{observed}, quiet", limit, f"{bot} was sick; this request tries it.")
+    return _put_off(observed, limit, f"{bot} is sick and not to be given more for now.")
+
+
+def retry_wait(policy: Policy, seen: Snapshot) -> timedelta:
+    """Return how long a request that was put off is to wait."""
+    cool_down = policy.target_limits.cool_down
+    if seen.target.answers is False:
+        return cool_down
+    return max(timedelta(0), cool_down - timedelta(seconds=seen.target.quiet_seconds))
+
+
+def is_probe(policy: Policy, seen: Snapshot) -> bool:
+    """Say whether an approval tries a target that was sick."""
+    return seen.target.answers is not False and _sick(policy, seen.target)
+
+
+def _sick(policy: Policy, target: TargetSeen) -> bool:
+    limits = policy.target_limits
+    many = target.samples >= limits.least_samples
+    return many and (target.errors > limits.error_share * target.samples or target.p95_ms > limits.p95_ms)
 
 
 def overrides(policy: Policy, seen: Snapshot, asked: Proposal) -> bool:
@@ -221,7 +266,14 @@ def _fold(text: str) -> str:
 
 
 def _counted(seen: Snapshot, window: timedelta) -> list[PastHandoff]:
-    return [past for past in seen.history if past.state in COUNTED and _within(past.decide_time, seen.now, window)]
+    # What moves from or to a person is no visit: it is exempt from both rules that count.
+    return [
+        past
+        for past in seen.history
+        if past.state in COUNTED
+        and HUMAN not in (past.source_bot, past.target_bot)
+        and _within(past.decide_time, seen.now, window)
+    ]
 
 
 def _within(moment: datetime, now: datetime, window: timedelta) -> bool:
@@ -231,6 +283,14 @@ def _within(moment: datetime, now: datetime, window: timedelta) -> bool:
 def _age(span: timedelta) -> str:
     seconds = max(0, int(span.total_seconds()))
     return f"{seconds // 60} min {seconds % 60} s"
+
+
+def _either(names: Iterable[object]) -> str:
+    return " or ".join(map(str, names)) or "nothing"
+
+
+def _put_off(observed: str, limit: str, detail: str) -> Verdict:
+    return Verdict(rule=Rule.HEALTH, outcome=Outcome.DEFER, observed=observed, limit=limit, detail=detail)
 
 
 def _passed(rule: Rule, observed: str, limit: str, detail: str) -> Verdict:

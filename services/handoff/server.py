@@ -1,6 +1,7 @@
 """HandoffService over gRPC, and the process around it."""
 
 import functools
+from collections.abc import Collection
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any, Final
@@ -10,7 +11,7 @@ from porchlight.handoff.v1 import handoff_service_pb2_grpc as pb_grpc
 
 from kit import checks, tickets
 from kit.clock import utc_now
-from kit.errors import ContactNotFound, HandoffNotFound
+from kit.errors import ContactNotFound, HandoffNotFound, InvalidField
 from kit.pg.pool import open_pool, ping
 from kit.process import Served
 from kit.rpc import tls
@@ -30,9 +31,10 @@ FULL_NAME: Final = "porchlight.handoff.v1.HandoffService"
 class HandoffServicer(pb_grpc.HandoffServiceServicer):
     """Translates; the arbiter and the ledger do the work."""
 
-    def __init__(self, arbiter: Arbiter, ledger: Ledger) -> None:
+    def __init__(self, arbiter: Arbiter, ledger: Ledger, *, bots: Collection[str]) -> None:
         self._arbiter = arbiter
         self._ledger = ledger
+        self._bots = frozenset(bots)
 
     async def EvaluateHandoff(self, request: pb.EvaluateHandoffRequest, context: Any) -> pb.EvaluateHandoffResponse:
         decision = await self._arbiter.evaluate(wire.proposal(request.proposal, caller=caller()))
@@ -42,7 +44,25 @@ class HandoffServicer(pb_grpc.HandoffServiceServicer):
         asked = wire.proposal(request.proposal, caller=caller())
         request_id = checks.identifier("request_id", request.request_id)
         handoff, replayed = await self._arbiter.request(asked, request_id=request_id)
-        return wire.request_response(handoff, replayed=replayed)
+        return pb.RequestHandoffResponse(
+            approved=wire.approved(handoff), handoff=wire.handoff(handoff), replayed=replayed
+        )
+
+    async def EscalateToHuman(self, request: pb.EscalateToHumanRequest, context: Any) -> pb.EscalateToHumanResponse:
+        asked = wire.escalation(request, caller=caller(), bots=self._bots)
+        request_id = checks.identifier("request_id", request.request_id)
+        handoff, replayed = await self._arbiter.request(asked, request_id=request_id)
+        return pb.EscalateToHumanResponse(
+            approved=wire.approved(handoff), handoff=wire.handoff(handoff), replayed=replayed
+        )
+
+    async def ReturnFromHuman(self, request: pb.ReturnFromHumanRequest, context: Any) -> pb.ReturnFromHumanResponse:
+        asked = wire.giving_back(request, caller=caller())
+        request_id = checks.identifier("request_id", request.request_id)
+        handoff, replayed = await self._arbiter.request(asked, request_id=request_id)
+        return pb.ReturnFromHumanResponse(
+            approved=wire.approved(handoff), handoff=wire.handoff(handoff), replayed=replayed
+        )
 
     async def AcceptHandoff(self, request: pb.AcceptHandoffRequest, context: Any) -> pb.AcceptHandoffResponse:
         handoff = await self._arbiter.accept(request.ticket, caller=caller())
@@ -70,11 +90,17 @@ class HandoffServicer(pb_grpc.HandoffServiceServicer):
 
     async def ListHandoffs(self, request: pb.ListHandoffsRequest, context: Any) -> pb.ListHandoffsResponse:
         tenant_id = checks.identifier("tenant_id", request.tenant_id)
-        contact_id = checks.identifier("contact_id", request.contact_id)
+        contact_id = checks.identifier("contact_id", request.contact_id, shortest=0 if request.with_person else 1)
+        if request.with_person and contact_id:
+            limit = "empty with `with_person`"
+            raise InvalidField(f"contact_id must be {limit}", field="contact_id", limit=limit)
         size = checks.page_size(request.page_size, default=20, most=100)
         before = wire.position(request.page_token)
         # One more than asked for says whether there is another page.
-        found = await self._ledger.page(tenant_id, contact_id, limit=size + 1, before=before)
+        if request.with_person:
+            found = await self._ledger.escalations(tenant_id, limit=size + 1, before=before)
+        else:
+            found = await self._ledger.page(tenant_id, contact_id, limit=size + 1, before=before)
         shown = found[:size]
         return pb.ListHandoffsResponse(
             handoffs=[wire.handoff(each) for each in shown],
@@ -110,7 +136,7 @@ async def build(settings: HandoffSettings, stack: AsyncExitStack) -> Served:
     )
     arbiter = Arbiter(
         ledger,
-        reachable=router.reachable,
+        targets=router,
         approved=router.kick,
         keys={**older, **key.public},
         clock=utc_now,
@@ -120,7 +146,7 @@ async def build(settings: HandoffSettings, stack: AsyncExitStack) -> Served:
         servicers=[
             (
                 pb_grpc.add_HandoffServiceServicer_to_server,
-                HandoffServicer(arbiter, ledger),
+                HandoffServicer(arbiter, ledger, bots=settings.bot_targets),
                 FULL_NAME,
             )
         ],

@@ -10,17 +10,32 @@ from datetime import datetime
 from kit.lane import Fact
 
 OPERATOR = "operator"
+CONSOLE = "console"
+GATEWAY = "gateway"
 HUMAN = "human"
+
+CAPSULE_VERSION = 1
+"""Of the capsules that are written today."""
+
+
+class Kind(enum.Enum):
+    """Between whom a contact moves: two bots, a bot and a person, a person and a bot."""
+
+    HANDOFF = "HANDOFF"
+    ESCALATION = "ESCALATION"
+    RETURN = "RETURN"
 
 
 class State(enum.Enum):
     """Where a handoff stands.
 
-    DENIED is final. Otherwise PENDING -> OFFERED -> ACCEPTED -> COMPLETED, or out of
-    the first two DECLINED or EXPIRED, which give the contact back to the source.
+    DENIED and DEFERRED are final. Otherwise PENDING -> OFFERED -> ACCEPTED -> COMPLETED, or out of
+    the first two DECLINED or EXPIRED, which give the contact back to the source. A move
+    from or to a person needs no offer and begins as ACCEPTED.
     """
 
     DENIED = "DENIED"
+    DEFERRED = "DEFERRED"
     PENDING = "PENDING"
     OFFERED = "OFFERED"
     ACCEPTED = "ACCEPTED"
@@ -33,6 +48,8 @@ COUNTED = frozenset({State.PENDING, State.OFFERED, State.ACCEPTED, State.COMPLET
 """The states in which a handoff is a visit: it counts for the cycle and quota rules."""
 
 GIVEN_BACK = frozenset({State.DECLINED, State.EXPIRED})
+
+NOT_APPROVED = frozenset({State.DENIED, State.DEFERRED})
 
 
 class Rule(enum.Enum):
@@ -54,30 +71,42 @@ class Outcome(enum.Enum):
     PASS = "PASS"  # noqa: S105 - no password
     FAIL = "FAIL"
     OVERRIDDEN = "OVERRIDDEN"
+    DEFER = "DEFER"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """One rule's answer; `detail` is a sentence for a person."""
+    """One rule's answer; `detail` is a sentence for a person.
+
+    A verdict in `shadow` says what the rule would have done and does nothing.
+    """
 
     rule: Rule
     outcome: Outcome
     observed: str
     limit: str
     detail: str
+    shadow: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """What a bot, or the operator acting for one, asks for."""
+    """What a bot, or somebody acting for one, asks for.
+
+    An escalation without `source_bot` is one from whoever has the contact. `reason` is
+    why a person is asked for, as a code; `person` is who gives the contact back.
+    """
 
     tenant_id: str
     contact_id: str
     source_bot: str
     target_bot: str
-    confidence: float
     summary: str
     caller: str
+    kind: Kind = Kind.HANDOFF
+    confidence: float = 1.0
+    reason: str = ""
+    person: str = ""
     expected_epoch: int = 0
     turn_no: int = 0
     facts: tuple[Fact, ...] = ()
@@ -118,11 +147,26 @@ class OverrideMessage:
 
 
 @dataclass(frozen=True, kw_only=True)
+class TargetSeen:
+    """What this process saw of the target, over the last minute.
+
+    `answers` is None when nobody has looked yet; `quiet_seconds` is how long ago the
+    target was last asked.
+    """
+
+    known: bool = True
+    answers: bool | None = None
+    samples: int = 0
+    errors: int = 0
+    p95_ms: int = 0
+    quiet_seconds: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
 class Snapshot:
     """Everything the rules look at, read at one moment.
 
     `version` fences the record: it changes with whatever the rules look at.
-    `target_reachable` is what this process last saw; None when it has not looked yet.
     """
 
     now: datetime
@@ -138,27 +182,38 @@ class Snapshot:
     waiting_message_ids: tuple[str, ...] = ()
     override: OverrideMessage | None = None
     facts: tuple[Fact, ...] = ()
-    target_reachable: bool | None = None
+    target: TargetSeen = TargetSeen()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
     """All verdicts, and what follows from them.
 
-    `override_message_id` is the message that overrode the cycle rule, else None.
+    `retry_time` is when a decision that was put off is worth asking for again, else
+    None. `override_message_id` is the message that overrode the cycle rule, else None.
     """
 
-    approved: bool
+    state: State
     verdicts: tuple[Verdict, ...]
     blocking_rule: Rule | None
     block_reason: str
     policy_version: int
     override_message_id: str | None
+    retry_time: datetime | None = None
+
+    @property
+    def approved(self) -> bool:
+        """Whether the contact moves."""
+        return self.state not in NOT_APPROVED
 
 
 @dataclass(frozen=True, kw_only=True)
 class Handoff:
-    """The record of a decision, as it stands now."""
+    """The record of a decision, as it stands now.
+
+    `due_time` is until when a person should have written to the contact, `answer_time`
+    when one did; `overdue` says that time is up, by the ledger's clock.
+    """
 
     handoff_id: str
     tenant_id: str
@@ -180,3 +235,10 @@ class Handoff:
     policy_version: int
     epoch: int
     decide_time: datetime
+    kind: Kind = Kind.HANDOFF
+    reason: str = ""
+    person: str = ""
+    retry_time: datetime | None = None
+    due_time: datetime | None = None
+    answer_time: datetime | None = None
+    overdue: bool = False

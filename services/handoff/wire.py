@@ -1,30 +1,35 @@
 """Protobuf to values and back, with every limit of the contract."""
 
-import base64
-import binascii
+from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
-import orjson
 from google.protobuf.timestamp_pb2 import Timestamp
 from porchlight.bot.v1 import bot_service_pb2 as bot_pb
 from porchlight.handoff.v1 import handoff_service_pb2 as pb
 
-from kit import checks
+from kit import checks, paging
 from kit.errors import InvalidField
 from kit.facts_wire import FACTS_MOST, fact_from_proto, fact_to_proto
 from kit.lane import Fact
 from services.handoff.ledger import Owner, Position
 from services.handoff.values import (
+    CAPSULE_VERSION,
+    HUMAN,
+    NOT_APPROVED,
     Decision,
     Handoff,
+    Kind,
     Proposal,
     Rule,
-    State,
     Verdict,
 )
 
+_REASONS: Final = frozenset(pb.EscalationReason.values()) - {
+    pb.ESCALATION_REASON_UNSPECIFIED,
+    pb.ESCALATION_REASON_CRM_USER,
+}
 MOST_PENDING: Final = 20
 MOST_CAPSULE_BYTES: Final = 64 * 1024
 _MOST_INT64: Final = 2**63 - 1
@@ -52,17 +57,69 @@ def proposal(message: pb.HandoffProposal, *, caller: str) -> Proposal:
         ),
         open_question=checks.text("proposal.open_question", message.open_question, longest=500),
         override_message_id=checks.identifier("proposal.override_message_id", override) if override else "",
-        turn_record=_turn_record(message.turn_record) if message.HasField("turn_record") else {},
+        turn_record=_turn_record("proposal.turn_record", message.turn_record)
+        if message.HasField("turn_record")
+        else {},
         caller=caller,
     )
 
 
-def _turn_record(record: bot_pb.TurnRecord) -> dict[str, str | int]:
+def escalation(request: pb.EscalateToHumanRequest, *, caller: str, bots: Collection[str]) -> Proposal:
+    """Read who needs a person, and why.
+
+    Args:
+        request: The message.
+        caller: A bot asks for itself, anybody else for whoever has the contact.
+        bots: All bots.
+
+    Raises:
+        InvalidField: Something is over its limit; names the field.
+    """
+    checks.count("facts", request.facts, most=FACTS_MOST)
+    if request.reason not in _REASONS:
+        limit = ", ".join(map(pb.EscalationReason.Name, sorted(_REASONS)))
+        raise InvalidField(f"reason is none of {limit}", field="reason", limit=limit)
+    return Proposal(
+        kind=Kind.ESCALATION,
+        tenant_id=checks.identifier("tenant_id", request.tenant_id),
+        contact_id=checks.identifier("contact_id", request.contact_id),
+        source_bot=caller if caller in bots else "",
+        target_bot=HUMAN,
+        reason=pb.EscalationReason.Name(request.reason).removeprefix("ESCALATION_REASON_"),
+        summary=checks.text("summary", request.summary, longest=2000, shortest=1),
+        expected_epoch=checks.integer("expected_epoch", request.expected_epoch, low=0, high=_MOST_INT64),
+        turn_no=checks.integer("turn_no", request.turn_no, low=0, high=_MOST_INT64),
+        facts=tuple(fact_from_proto(fact, field=f"facts[{index}]") for index, fact in enumerate(request.facts)),
+        turn_record=_turn_record("turn_record", request.turn_record) if request.HasField("turn_record") else {},
+        caller=caller,
+    )
+
+
+def giving_back(request: pb.ReturnFromHumanRequest, *, caller: str) -> Proposal:
+    """Read who gives a contact back to which bot.
+
+    Raises:
+        InvalidField: Something is over its limit; names the field.
+    """
+    return Proposal(
+        kind=Kind.RETURN,
+        tenant_id=checks.identifier("tenant_id", request.tenant_id),
+        contact_id=checks.identifier("contact_id", request.contact_id),
+        source_bot=HUMAN,
+        target_bot=checks.identifier("target_bot", request.target_bot, longest=32),
+        person=checks.identifier("person", request.person),
+        summary=checks.text("summary", request.summary, longest=2000, shortest=1),
+        expected_epoch=checks.integer("expected_epoch", request.expected_epoch, low=0, high=_MOST_INT64),
+        caller=caller,
+    )
+
+
+def _turn_record(field: str, record: bot_pb.TurnRecord) -> dict[str, str | int]:
     words = ("move", "extractor", "cache_tier", "fallback_cause")
     read: dict[str, str | int] = {
-        name: checks.text(f"proposal.turn_record.{name}", getattr(record, name), longest=64) for name in words
+        name: checks.text(f"{field}.{name}", getattr(record, name), longest=64) for name in words
     }
-    cost = checks.integer("proposal.turn_record.cost_microusd", record.cost_microusd, low=0, high=_MOST_INT64)
+    cost = checks.integer(f"{field}.cost_microusd", record.cost_microusd, low=0, high=_MOST_INT64)
     return read | {"cost_microusd": cost}
 
 
@@ -80,7 +137,7 @@ def capsule(asked: Proposal, *, known: tuple[Fact, ...], now: datetime, waiting:
     facts = [fact for fact in known if fact.name not in new]
     facts += [replace(fact, bot=asked.source_bot, learn_time=now) for fact in new.values()]
     message = bot_pb.Capsule(
-        schema_version=1,
+        schema_version=CAPSULE_VERSION,
         facts=[fact_to_proto(fact) for fact in facts[-FACTS_MOST:]],
         summary=asked.summary,
         open_question=asked.open_question,
@@ -93,7 +150,7 @@ def capsule(asked: Proposal, *, known: tuple[Fact, ...], now: datetime, waiting:
 
 def handoff(record: Handoff) -> pb.Handoff:
     """Write a record."""
-    return pb.Handoff(
+    message = pb.Handoff(
         handoff_id=record.handoff_id,
         tenant_id=record.tenant_id,
         contact_id=record.contact_id,
@@ -110,7 +167,22 @@ def handoff(record: Handoff) -> pb.Handoff:
         decide_time=_stamp(record.decide_time),
         override_message_id=record.override_message_id or "",
         actor=record.actor,
+        kind=pb.HandoffKind.Value(f"HANDOFF_KIND_{record.kind.value}"),
+        reason=_reason(record),
+        person=record.person,
+        overdue=record.overdue,
     )
+    for name in ("retry_time", "due_time", "answer_time"):
+        if (moment := getattr(record, name)) is not None:
+            getattr(message, name).FromDatetime(moment)
+    return message
+
+
+def _reason(record: Handoff) -> pb.EscalationReason.ValueType:
+    if record.kind is not Kind.ESCALATION:
+        return pb.ESCALATION_REASON_UNSPECIFIED
+    # Other services may take a contact over too, for reasons of their own.
+    return dict(pb.EscalationReason.items()).get(f"ESCALATION_REASON_{record.reason}", pb.ESCALATION_REASON_OTHER)
 
 
 def verdicts(values: tuple[Verdict, ...]) -> list[pb.Verdict]:
@@ -122,6 +194,7 @@ def verdicts(values: tuple[Verdict, ...]) -> list[pb.Verdict]:
             observed=verdict.observed,
             limit=verdict.limit,
             detail=verdict.detail,
+            shadow=verdict.shadow,
         )
         for verdict in values
     ]
@@ -129,18 +202,20 @@ def verdicts(values: tuple[Verdict, ...]) -> list[pb.Verdict]:
 
 def evaluate_response(decision: Decision) -> pb.EvaluateHandoffResponse:
     """Write a dry run's answer."""
-    return pb.EvaluateHandoffResponse(
+    response = pb.EvaluateHandoffResponse(
         approved=decision.approved,
         verdicts=verdicts(decision.verdicts),
         block_reason=decision.block_reason,
         policy_version=decision.policy_version,
     )
+    if decision.retry_time is not None:
+        response.retry_time.FromDatetime(decision.retry_time)
+    return response
 
 
-def request_response(record: Handoff, *, replayed: bool) -> pb.RequestHandoffResponse:
-    """Write a request's answer. `handoff` is the record as it stands now."""
-    approved = record.state is not State.DENIED
-    return pb.RequestHandoffResponse(approved=approved, handoff=handoff(record), replayed=replayed)
+def approved(record: Handoff) -> bool:
+    """Say whether a request was approved, by the record as it stands now."""
+    return record.state not in NOT_APPROVED
 
 
 def owner_response(owner: Owner) -> pb.GetOwnerResponse:
@@ -154,8 +229,7 @@ def owner_response(owner: Owner) -> pb.GetOwnerResponse:
 
 def page_token(record: Handoff) -> str:
     """Return what names the place after `record` in a list."""
-    place = orjson.dumps([record.decide_time.astimezone(UTC).isoformat(), record.handoff_id])
-    return base64.urlsafe_b64encode(place).decode()
+    return paging.encode(record.decide_time.astimezone(UTC).isoformat(), record.handoff_id)
 
 
 def position(token: str) -> Position | None:
@@ -166,15 +240,8 @@ def position(token: str) -> Position | None:
     """
     if not token:
         return None
-    try:
-        time, handoff_id = orjson.loads(base64.b64decode(token, altchars=b"-_", validate=True))
-        moment = datetime.fromisoformat(time)
-        if moment.tzinfo is None:
-            raise ValueError("no time zone")
-        return moment, checks.identifier("page_token", handoff_id)
-    except (ValueError, TypeError, binascii.Error, InvalidField) as error:
-        limit = "the `next_page_token` of an earlier answer"
-        raise InvalidField(f"page_token is not {limit}", field="page_token", limit=limit) from error
+    time, handoff_id = paging.decode(token, parts=2)
+    return paging.moment(time), checks.identifier("page_token", handoff_id)
 
 
 def _rule(rule: Rule) -> pb.Rule.ValueType:

@@ -16,7 +16,7 @@ from kit.pg.pool import open_pool
 from services.handoff.ledger import Ended, Entry, Ledger, Owner, Recorded
 from services.handoff.ledger_memory import MemoryLedger
 from services.handoff.ledger_pg import PostgresLedger
-from services.handoff.values import Handoff, Outcome, Rule, Snapshot, State, Verdict
+from services.handoff.values import Handoff, Kind, Outcome, Rule, Snapshot, State, Verdict
 from tests.support.stores import Database
 
 TENANT, CONTACT = "loc_1", "c_81"
@@ -39,6 +39,7 @@ class World(Protocol):
     async def put_message(self, text: str) -> str: ...
     async def claim_turn(self) -> int: ...
     async def opt_out(self) -> None: ...
+    async def put_human_message(self) -> None: ...
     async def put_policy(self) -> None: ...
     async def pass_time(self, span: timedelta) -> None: ...
 
@@ -66,6 +67,9 @@ class MemoryWorld:
     async def opt_out(self) -> None:
         self._ledger.opt_out(TENANT, CONTACT)
 
+    async def put_human_message(self) -> None:
+        self._ledger.put_human_message(TENANT, CONTACT)
+
     async def put_policy(self) -> None:
         self._ledger.put_policy(POLICY_BODY)
 
@@ -89,6 +93,9 @@ class PostgresWorld:
 
     async def opt_out(self) -> None:
         await self._inbound(text="STOP", keyword="STOP", keyword_reply="Bye.")
+
+    async def put_human_message(self) -> None:
+        await self._inbound(kind="HUMAN_MESSAGE", text="Ben here, hello.", crm_message_id=uuid.uuid4().hex)
 
     async def _inbound(self, **event: object) -> dict[str, Any]:
         common = {
@@ -521,3 +528,112 @@ async def test_pages_hold_each_handoff_once_newest_first(world: World) -> None:
 async def test_page_of_another_tenants_contact_is_empty(world: World) -> None:
     await approve(world)
     assert await world.ledger.page("loc_2", CONTACT, limit=5, before=None) == []
+
+
+def an_escalation(seen: Snapshot, **other: Any) -> Entry:
+    due: dict[str, Any] = {"due_time": seen.now + timedelta(minutes=15), "reason": "COMPLAINT"}
+    moved: dict[str, Any] = {
+        "state": State.ACCEPTED,
+        "kind": Kind.ESCALATION,
+        "target_bot": "human",
+        "epoch": seen.epoch + 1,
+    }
+    return an_entry(seen, **{**due, **moved, **other})
+
+
+def a_return(seen: Snapshot, target: str = "seller") -> Entry:
+    moved: dict[str, Any] = {"state": State.ACCEPTED, "kind": Kind.RETURN, "source_bot": "human", "target_bot": target}
+    return an_entry(seen, **moved, person="Ben", epoch=seen.epoch + 1)
+
+
+async def escalate(world: World, **other: Any) -> Handoff:
+    entry = an_escalation(await look(world, target="human"), **other)
+    assert await world.ledger.record(entry) is Recorded.RECORDED
+    return entry.handoff
+
+
+async def test_person_has_the_contact_at_once_at_the_next_epoch(world: World) -> None:
+    handoff = await escalate(world)
+    assert await world.ledger.owner(TENANT, CONTACT) == Owner(name="human", epoch=2, pending_handoff_id=None)
+    assert await world.ledger.get(handoff.handoff_id) == handoff
+
+
+async def test_escalation_preempts_an_offer_and_the_target_is_not_barred_for_it(world: World) -> None:
+    await world.put_message("I want to buy")
+    offered = await approve(world)
+    await escalate(world)
+    assert (await world.ledger.redeem(offered.handoff_id, epoch=2)).state is State.EXPIRED
+    assert [past.target_bot for past in (await look(world)).history] == ["human"]
+
+
+async def test_escalation_takes_the_waiting_messages_and_the_return_gives_them_to_the_bot(world: World) -> None:
+    first = await world.put_message("you are all thieves")
+    await escalate(world)
+    assert (await look(world)).waiting_message_ids == ()
+    second = await world.put_message("hello?")
+    assert await world.ledger.record(a_return(await look(world))) is Recorded.RECORDED
+    seen = await look(world)
+    assert (seen.owner, seen.epoch, seen.waiting_message_ids) == ("seller", 3, (first, second))
+
+
+async def test_what_a_person_answered_is_not_the_bots_to_answer_again(world: World) -> None:
+    await world.put_message("you are all thieves")
+    await escalate(world)
+    await world.put_human_message()
+    later = await world.put_message("ok, sorry")
+    await world.ledger.record(a_return(await look(world)))
+    assert (await look(world)).waiting_message_ids == (later,)
+
+
+async def test_escalation_is_overdue_when_nobody_wrote_in_time_and_no_longer_when_somebody_did(world: World) -> None:
+    handoff = await escalate(world)
+    for span, late in ((timedelta(minutes=14), False), (timedelta(minutes=1), True)):
+        await world.pass_time(span)
+        (listed,) = await world.ledger.escalations(TENANT, limit=5, before=None)
+        assert (listed.handoff_id, listed.overdue, listed.answer_time) == (handoff.handoff_id, late, None)
+    await world.put_human_message()
+    (listed,) = await world.ledger.escalations(TENANT, limit=5, before=None)
+    assert not listed.overdue
+    assert listed.answer_time is not None
+
+
+async def test_takeover_from_the_crm_stands_in_the_history_like_an_escalation_that_was_answered(world: World) -> None:
+    message_id = await world.put_message("are you real?")
+    await world.put_human_message()
+    (taken,) = await world.ledger.page(TENANT, CONTACT, limit=5, before=None)
+    assert (taken.kind, taken.state, taken.reason) == (Kind.ESCALATION, State.ACCEPTED, "CRM_USER")
+    assert (taken.source_bot, taken.target_bot, taken.actor, taken.epoch) == ("lead", "human", "human", 2)
+    assert taken.message_ids == (message_id,)
+    assert taken.answer_time is not None
+    assert await world.ledger.escalations(TENANT, limit=5, before=None) == [taken]
+    await world.put_human_message()
+    assert len(await world.ledger.page(TENANT, CONTACT, limit=5, before=None)) == 1
+
+
+async def test_contact_that_was_given_back_is_with_nobody_any_more(world: World) -> None:
+    handoff = await escalate(world)
+    await world.ledger.record(a_return(await look(world)))
+    assert await world.ledger.escalations(TENANT, limit=5, before=None) == []
+    ended = await world.ledger.get(handoff.handoff_id)
+    assert ended is not None
+    assert ended.state is State.COMPLETED
+
+
+async def test_escalation_of_a_turn_ends_it(world: World) -> None:
+    await world.put_message("you are all thieves")
+    turn_no = await world.claim_turn()
+    assert await world.ledger.record(an_escalation(await look(world), turn_no=turn_no)) is Recorded.RECORDED
+    assert not (await look(world)).turn_open
+    again = an_escalation(await look(world), turn_no=turn_no)
+    assert await world.ledger.record(again) is Recorded.STALE
+
+
+async def test_decision_that_was_put_off_is_kept_and_is_no_history(world: World) -> None:
+    before = await look(world)
+    entry = an_entry(
+        before, state=State.DEFERRED, blocking_rule=Rule.HEALTH, retry_time=before.now + timedelta(seconds=15)
+    )
+    assert await world.ledger.record(entry) is Recorded.RECORDED
+    after = await look(world)
+    assert replace(after, now=before.now) == before
+    assert await world.ledger.get(entry.handoff.handoff_id) == entry.handoff

@@ -20,7 +20,7 @@ from services.handoff import wire
 from services.handoff.arbiter import Arbiter
 from services.handoff.ledger import Entry, Reading, Recorded
 from services.handoff.ledger_memory import MemoryLedger
-from services.handoff.values import State
+from services.handoff.values import State, TargetSeen
 from services.lead import bot as lead
 from services.seller import bot as seller
 from tests.support.arbiter import CONTACT, KEY, TENANT, Desk, ScriptedBot, a_proposal, fresh_desk
@@ -370,16 +370,23 @@ async def test_target_that_never_answers_loses_the_contact_and_is_not_asked_for_
     assert failed(await desk.request("lead>buyer")) == {pb.RULE_ROUTE}
 
 
-async def test_target_that_is_known_to_be_down_is_refused_by_health_and_asked_again_when_it_is_back(desk: Desk) -> None:
+async def test_request_for_a_target_that_is_down_is_put_off_and_approved_when_it_is_back(desk: Desk) -> None:
     await desk.bots["buyer"].stop()
     async with asyncio.timeout(10):
-        while pb.RULE_HEALTH not in failed(await desk.evaluate("lead>buyer")):
+        while (dry := await desk.evaluate("lead>buyer")).approved:
             await asyncio.sleep(0.02)
-    assert failed(await desk.request("lead>buyer")) == {pb.RULE_HEALTH}
+    assert dry.HasField("retry_time")
+    response = await desk.request("lead>buyer", request_id="r_1")
+    assert (response.approved, response.handoff.state) == (False, pb.HANDOFF_STATE_DEFERRED)
+    assert response.handoff.blocking_rule == pb.RULE_HEALTH
+    wait = response.handoff.retry_time.ToDatetime() - response.handoff.decide_time.ToDatetime()
+    assert wait == timedelta(seconds=15)
+    assert (await desk.owner()).epoch == 1
     await desk.bots["buyer"].start()
     async with asyncio.timeout(10):
-        while failed(await desk.evaluate("lead>buyer")):
+        while not (await desk.evaluate("lead>buyer")).approved:
             await asyncio.sleep(0.02)
+    assert (await desk.request("lead>buyer", request_id="r_1")).handoff.state == pb.HANDOFF_STATE_DEFERRED
     assert (await desk.settled(await desk.request("lead>buyer"))).state == pb.HANDOFF_STATE_ACCEPTED
 
 
@@ -422,10 +429,20 @@ class CountingLedger(MemoryLedger):
         return self.results.pop(0)
 
 
+class Unseen:
+    """Bots that nobody has looked at."""
+
+    def seen(self, bot: str) -> TargetSeen:
+        return TargetSeen()
+
+    def probe(self, bot: str) -> None:
+        raise AssertionError("nobody is sick")
+
+
 def an_arbiter(ledger: CountingLedger) -> Arbiter:
     return Arbiter(
         ledger,
-        reachable=lambda bot: None,
+        targets=Unseen(),
         approved=lambda: None,
         keys=KEY.public,
         clock=utc_now,

@@ -14,6 +14,8 @@ BuyerService MatchListings              console operator
 BuyerService AssessReadiness            console operator
 HandoffService EvaluateHandoff          bot operator
 HandoffService RequestHandoff           bot operator
+HandoffService EscalateToHuman          bot gateway console operator
+HandoffService ReturnFromHuman          console operator
 HandoffService AcceptHandoff            bot operator
 HandoffService DeclineHandoff           bot operator
 HandoffService GetOwner                 bot gateway console operator

@@ -34,7 +34,9 @@ class _RuleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rule.ValueType],
     RULE_OWNERSHIP: _Rule.ValueType  # 2
     """The source owns the contact, at the epoch it thinks, and nothing is pending."""
     RULE_ROUTE: _Rule.ValueType  # 3
-    """The route exists, and the target did not just refuse this very message."""
+    """The route exists, and the target reads our capsules and did not just refuse
+    this very message.
+    """
     RULE_CONSENT: _Rule.ValueType  # 4
     """The person has not opted out."""
     RULE_CYCLE: _Rule.ValueType  # 5
@@ -44,10 +46,12 @@ class _RuleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rule.ValueType],
     RULE_EVIDENCE: _Rule.ValueType  # 7
     """The confidence reaches the route's threshold."""
     RULE_HEALTH: _Rule.ValueType  # 8
-    """The target answers."""
+    """The target answers, mostly and soon."""
 
 class Rule(_Rule, metaclass=_RuleEnumTypeWrapper):
-    """A rule of the policy. All are evaluated, in this order of precedence."""
+    """A rule of the policy. All are evaluated, in this order of precedence; for moves
+    from or to a person those that the RPC names.
+    """
 
 RULE_UNSPECIFIED: Rule.ValueType  # 0
 """Do not use this default value."""
@@ -56,7 +60,9 @@ RULE_IDENTITY: Rule.ValueType  # 1
 RULE_OWNERSHIP: Rule.ValueType  # 2
 """The source owns the contact, at the epoch it thinks, and nothing is pending."""
 RULE_ROUTE: Rule.ValueType  # 3
-"""The route exists, and the target did not just refuse this very message."""
+"""The route exists, and the target reads our capsules and did not just refuse
+this very message.
+"""
 RULE_CONSENT: Rule.ValueType  # 4
 """The person has not opted out."""
 RULE_CYCLE: Rule.ValueType  # 5
@@ -66,7 +72,7 @@ RULE_QUOTA: Rule.ValueType  # 6
 RULE_EVIDENCE: Rule.ValueType  # 7
 """The confidence reaches the route's threshold."""
 RULE_HEALTH: Rule.ValueType  # 8
-"""The target answers."""
+"""The target answers, mostly and soon."""
 Global___Rule: _TypeAlias = Rule  # noqa: Y015
 
 class _VerdictOutcome:
@@ -83,6 +89,8 @@ class _VerdictOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Verdic
     """Not allowed."""
     VERDICT_OUTCOME_OVERRIDDEN: _VerdictOutcome.ValueType  # 3
     """The rule would fail, and the person's own newer message overrides it."""
+    VERDICT_OUTCOME_DEFER: _VerdictOutcome.ValueType  # 4
+    """Not now: the target is down or sick. Worth asking again later."""
 
 class VerdictOutcome(_VerdictOutcome, metaclass=_VerdictOutcomeEnumTypeWrapper):
     """What a rule said."""
@@ -95,6 +103,8 @@ VERDICT_OUTCOME_FAIL: VerdictOutcome.ValueType  # 2
 """Not allowed."""
 VERDICT_OUTCOME_OVERRIDDEN: VerdictOutcome.ValueType  # 3
 """The rule would fail, and the person's own newer message overrides it."""
+VERDICT_OUTCOME_DEFER: VerdictOutcome.ValueType  # 4
+"""Not now: the target is down or sick. Worth asking again later."""
 Global___VerdictOutcome: _TypeAlias = VerdictOutcome  # noqa: Y015
 
 class _HandoffState:
@@ -119,6 +129,10 @@ class _HandoffStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_HandoffS
     """The target refused; the source owns the contact again. Final."""
     HANDOFF_STATE_EXPIRED: _HandoffState.ValueType  # 7
     """Nobody answered in time; the source owns the contact again. Final."""
+    HANDOFF_STATE_DEFERRED: _HandoffState.ValueType  # 8
+    """Put off since the target is down or sick: ask again, under a new request id,
+    after `Handoff.retry_time`. Final.
+    """
 
 class HandoffState(_HandoffState, metaclass=_HandoffStateEnumTypeWrapper):
     """Where a handoff stands. Only the arbiter changes it."""
@@ -139,7 +153,91 @@ HANDOFF_STATE_DECLINED: HandoffState.ValueType  # 6
 """The target refused; the source owns the contact again. Final."""
 HANDOFF_STATE_EXPIRED: HandoffState.ValueType  # 7
 """Nobody answered in time; the source owns the contact again. Final."""
+HANDOFF_STATE_DEFERRED: HandoffState.ValueType  # 8
+"""Put off since the target is down or sick: ask again, under a new request id,
+after `Handoff.retry_time`. Final.
+"""
 Global___HandoffState: _TypeAlias = HandoffState  # noqa: Y015
+
+class _HandoffKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _HandoffKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_HandoffKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    HANDOFF_KIND_UNSPECIFIED: _HandoffKind.ValueType  # 0
+    """Do not use this default value."""
+    HANDOFF_KIND_HANDOFF: _HandoffKind.ValueType  # 1
+    """From one bot to another."""
+    HANDOFF_KIND_ESCALATION: _HandoffKind.ValueType  # 2
+    """From a bot to the people of the brokerage; the target is `human`."""
+    HANDOFF_KIND_RETURN: _HandoffKind.ValueType  # 3
+    """From the people back to a bot; the source is `human`."""
+
+class HandoffKind(_HandoffKind, metaclass=_HandoffKindEnumTypeWrapper):
+    """Between whom a contact moves."""
+
+HANDOFF_KIND_UNSPECIFIED: HandoffKind.ValueType  # 0
+"""Do not use this default value."""
+HANDOFF_KIND_HANDOFF: HandoffKind.ValueType  # 1
+"""From one bot to another."""
+HANDOFF_KIND_ESCALATION: HandoffKind.ValueType  # 2
+"""From a bot to the people of the brokerage; the target is `human`."""
+HANDOFF_KIND_RETURN: HandoffKind.ValueType  # 3
+"""From the people back to a bot; the source is `human`."""
+Global___HandoffKind: _TypeAlias = HandoffKind  # noqa: Y015
+
+class _EscalationReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EscalationReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EscalationReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ESCALATION_REASON_UNSPECIFIED: _EscalationReason.ValueType  # 0
+    """Do not use this default value."""
+    ESCALATION_REASON_ASKED_FOR_PERSON: _EscalationReason.ValueType  # 1
+    """The contact asked for a person."""
+    ESCALATION_REASON_COMPLAINT: _EscalationReason.ValueType  # 2
+    """The contact is upset, or complains."""
+    ESCALATION_REASON_OUT_OF_SCOPE: _EscalationReason.ValueType  # 3
+    """What is asked is not a bot's to answer: law, money, fair housing."""
+    ESCALATION_REASON_NOT_UNDERSTOOD: _EscalationReason.ValueType  # 4
+    """The bot does not understand the contact, again and again."""
+    ESCALATION_REASON_HOT_LEAD: _EscalationReason.ValueType  # 5
+    """The contact is worth a person's time now."""
+    ESCALATION_REASON_OPERATOR: _EscalationReason.ValueType  # 6
+    """Somebody of the brokerage decided so."""
+    ESCALATION_REASON_CRM_USER: _EscalationReason.ValueType  # 7
+    """Somebody of the brokerage wrote to the contact from the CRM. Set by the
+    gateway's events alone.
+    """
+    ESCALATION_REASON_OTHER: _EscalationReason.ValueType  # 8
+    """None of these; see `Handoff.summary`."""
+
+class EscalationReason(_EscalationReason, metaclass=_EscalationReasonEnumTypeWrapper):
+    """Why a contact needs a person. New values may be added."""
+
+ESCALATION_REASON_UNSPECIFIED: EscalationReason.ValueType  # 0
+"""Do not use this default value."""
+ESCALATION_REASON_ASKED_FOR_PERSON: EscalationReason.ValueType  # 1
+"""The contact asked for a person."""
+ESCALATION_REASON_COMPLAINT: EscalationReason.ValueType  # 2
+"""The contact is upset, or complains."""
+ESCALATION_REASON_OUT_OF_SCOPE: EscalationReason.ValueType  # 3
+"""What is asked is not a bot's to answer: law, money, fair housing."""
+ESCALATION_REASON_NOT_UNDERSTOOD: EscalationReason.ValueType  # 4
+"""The bot does not understand the contact, again and again."""
+ESCALATION_REASON_HOT_LEAD: EscalationReason.ValueType  # 5
+"""The contact is worth a person's time now."""
+ESCALATION_REASON_OPERATOR: EscalationReason.ValueType  # 6
+"""Somebody of the brokerage decided so."""
+ESCALATION_REASON_CRM_USER: EscalationReason.ValueType  # 7
+"""Somebody of the brokerage wrote to the contact from the CRM. Set by the
+gateway's events alone.
+"""
+ESCALATION_REASON_OTHER: EscalationReason.ValueType  # 8
+"""None of these; see `Handoff.summary`."""
+Global___EscalationReason: _TypeAlias = EscalationReason  # noqa: Y015
 
 @_typing.final
 class Verdict(_message.Message):
@@ -152,6 +250,7 @@ class Verdict(_message.Message):
     OBSERVED_FIELD_NUMBER: _builtins.int
     LIMIT_FIELD_NUMBER: _builtins.int
     DETAIL_FIELD_NUMBER: _builtins.int
+    SHADOW_FIELD_NUMBER: _builtins.int
     rule: Global___Rule.ValueType
     """The rule."""
     outcome: Global___VerdictOutcome.ValueType
@@ -162,6 +261,10 @@ class Verdict(_message.Message):
     """What was asked for: `0.7`, `fewer than 3`."""
     detail: _builtins.str
     """One sentence for a person."""
+    shadow: _builtins.bool
+    """Whether the policy only watches this rule: the outcome is what it would
+    have done, and blocks nothing.
+    """
     def __init__(
         self,
         *,
@@ -170,10 +273,11 @@ class Verdict(_message.Message):
         observed: _builtins.str = ...,
         limit: _builtins.str = ...,
         detail: _builtins.str = ...,
+        shadow: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "limit", b"limit", "observed", b"observed", "outcome", b"outcome", "rule", b"rule"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "limit", b"limit", "observed", b"observed", "outcome", b"outcome", "rule", b"rule", "shadow", b"shadow"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -181,7 +285,7 @@ Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
 
 @_typing.final
 class Handoff(_message.Message):
-    """One move of a contact, or a refusal of one."""
+    """One move of a contact between bots or from and to a person, or a refusal of one."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -201,6 +305,13 @@ class Handoff(_message.Message):
     DECIDE_TIME_FIELD_NUMBER: _builtins.int
     OVERRIDE_MESSAGE_ID_FIELD_NUMBER: _builtins.int
     ACTOR_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    PERSON_FIELD_NUMBER: _builtins.int
+    RETRY_TIME_FIELD_NUMBER: _builtins.int
+    DUE_TIME_FIELD_NUMBER: _builtins.int
+    ANSWER_TIME_FIELD_NUMBER: _builtins.int
+    OVERDUE_FIELD_NUMBER: _builtins.int
     handoff_id: _builtins.str
     """The id, 1 to 64 characters."""
     tenant_id: _builtins.str
@@ -208,9 +319,9 @@ class Handoff(_message.Message):
     contact_id: _builtins.str
     """The contact."""
     source_bot: _builtins.str
-    """The bot that had it."""
+    """The bot that had it, or `human`."""
     target_bot: _builtins.str
-    """The bot that was asked for."""
+    """The bot that was asked for, or `human`."""
     state: Global___HandoffState.ValueType
     """Where it stands."""
     block_reason: _builtins.str
@@ -230,7 +341,19 @@ class Handoff(_message.Message):
     override_message_id: _builtins.str
     """The message whose words overrode the cycle rule; empty when none did."""
     actor: _builtins.str
-    """Who asked: a bot, or `operator` acting for one."""
+    """Who asked: a bot, `operator`, `console` or `gateway` acting for one, or
+    `human` for somebody who wrote from the CRM.
+    """
+    kind: Global___HandoffKind.ValueType
+    """Between whom it moves."""
+    reason: Global___EscalationReason.ValueType
+    """Why a person was asked for; unspecified for other kinds."""
+    person: _builtins.str
+    """Who of the brokerage gave the contact back; empty for other kinds."""
+    overdue: _builtins.bool
+    """Whether `due_time` has passed, a person has the contact and none has
+    written.
+    """
     @_builtins.property
     def verdicts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Verdict]:
         """Every rule's answer, in order of precedence."""
@@ -238,6 +361,20 @@ class Handoff(_message.Message):
     @_builtins.property
     def decide_time(self) -> _timestamp_pb2.Timestamp:
         """When it was decided, by the database's clock."""
+
+    @_builtins.property
+    def retry_time(self) -> _timestamp_pb2.Timestamp:
+        """When it is worth asking again; set for DEFERRED alone."""
+
+    @_builtins.property
+    def due_time(self) -> _timestamp_pb2.Timestamp:
+        """Until when somebody of the brokerage should have written to the contact; set
+        for approved escalations alone.
+        """
+
+    @_builtins.property
+    def answer_time(self) -> _timestamp_pb2.Timestamp:
+        """When somebody did."""
 
     def __init__(
         self,
@@ -258,10 +395,17 @@ class Handoff(_message.Message):
         decide_time: _timestamp_pb2.Timestamp | None = ...,
         override_message_id: _builtins.str = ...,
         actor: _builtins.str = ...,
+        kind: Global___HandoffKind.ValueType = ...,
+        reason: Global___EscalationReason.ValueType = ...,
+        person: _builtins.str = ...,
+        retry_time: _timestamp_pb2.Timestamp | None = ...,
+        due_time: _timestamp_pb2.Timestamp | None = ...,
+        answer_time: _timestamp_pb2.Timestamp | None = ...,
+        overdue: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["decide_time", b"decide_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer_time", b"answer_time", "decide_time", b"decide_time", "due_time", b"due_time", "retry_time", b"retry_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "block_reason", b"block_reason", "blocking_rule", b"blocking_rule", "confidence", b"confidence", "contact_id", b"contact_id", "decide_time", b"decide_time", "epoch", b"epoch", "handoff_id", b"handoff_id", "override_message_id", b"override_message_id", "policy_version", b"policy_version", "source_bot", b"source_bot", "state", b"state", "summary", b"summary", "target_bot", b"target_bot", "tenant_id", b"tenant_id", "verdicts", b"verdicts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["actor", b"actor", "answer_time", b"answer_time", "block_reason", b"block_reason", "blocking_rule", b"blocking_rule", "confidence", b"confidence", "contact_id", b"contact_id", "decide_time", b"decide_time", "due_time", b"due_time", "epoch", b"epoch", "handoff_id", b"handoff_id", "kind", b"kind", "overdue", b"overdue", "override_message_id", b"override_message_id", "person", b"person", "policy_version", b"policy_version", "reason", b"reason", "retry_time", b"retry_time", "source_bot", b"source_bot", "state", b"state", "summary", b"summary", "target_bot", b"target_bot", "tenant_id", b"tenant_id", "verdicts", b"verdicts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -377,6 +521,7 @@ class EvaluateHandoffResponse(_message.Message):
     VERDICTS_FIELD_NUMBER: _builtins.int
     BLOCK_REASON_FIELD_NUMBER: _builtins.int
     POLICY_VERSION_FIELD_NUMBER: _builtins.int
+    RETRY_TIME_FIELD_NUMBER: _builtins.int
     approved: _builtins.bool
     """Whether it would be approved."""
     block_reason: _builtins.str
@@ -387,6 +532,12 @@ class EvaluateHandoffResponse(_message.Message):
     def verdicts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Verdict]:
         """Every rule's answer, in order of precedence."""
 
+    @_builtins.property
+    def retry_time(self) -> _timestamp_pb2.Timestamp:
+        """When it would be worth asking again; set when the target's health alone
+        stands against it.
+        """
+
     def __init__(
         self,
         *,
@@ -394,10 +545,11 @@ class EvaluateHandoffResponse(_message.Message):
         verdicts: _abc.Iterable[Global___Verdict] | None = ...,
         block_reason: _builtins.str = ...,
         policy_version: _builtins.int = ...,
+        retry_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["retry_time", b"retry_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved", b"approved", "block_reason", b"block_reason", "policy_version", b"policy_version", "verdicts", b"verdicts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved", b"approved", "block_reason", b"block_reason", "policy_version", b"policy_version", "retry_time", b"retry_time", "verdicts", b"verdicts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -465,6 +617,176 @@ class RequestHandoffResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RequestHandoffResponse: _TypeAlias = RequestHandoffResponse  # noqa: Y015
+
+@_typing.final
+class EscalateToHumanRequest(_message.Message):
+    """Request for [EscalateToHuman][HandoffService.EscalateToHuman]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    CONTACT_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    EXPECTED_EPOCH_FIELD_NUMBER: _builtins.int
+    TURN_NO_FIELD_NUMBER: _builtins.int
+    FACTS_FIELD_NUMBER: _builtins.int
+    TURN_RECORD_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The CRM location, 1 to 64 characters."""
+    contact_id: _builtins.str
+    """The contact, 1 to 64 characters."""
+    reason: Global___EscalationReason.ValueType
+    """Why. Not CRM_USER, which is not for callers."""
+    summary: _builtins.str
+    """Why, in plain sentences for whoever takes over, 1 to 2,000 characters."""
+    expected_epoch: _builtins.int
+    """The epoch that the caller believes in. 0 means whatever it is now."""
+    turn_no: _builtins.int
+    """The turn that this ends, above 0. 0 means none in particular; one that is in
+    progress ends without a reply.
+    """
+    request_id: _builtins.str
+    """Idempotency key; see `RequestHandoffRequest.request_id`."""
+    @_builtins.property
+    def facts(self) -> _containers.RepeatedCompositeFieldContainer[_bot_service_pb2.Fact]:
+        """What was learned in the turn, at most 64; stored when approved."""
+
+    @_builtins.property
+    def turn_record(self) -> _bot_service_pb2.TurnRecord:
+        """How the turn that this ends was worked out; stored with it when approved."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        contact_id: _builtins.str = ...,
+        reason: Global___EscalationReason.ValueType = ...,
+        summary: _builtins.str = ...,
+        expected_epoch: _builtins.int = ...,
+        turn_no: _builtins.int = ...,
+        facts: _abc.Iterable[_bot_service_pb2.Fact] | None = ...,
+        turn_record: _bot_service_pb2.TurnRecord | None = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["turn_record", b"turn_record"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_id", b"contact_id", "expected_epoch", b"expected_epoch", "facts", b"facts", "reason", b"reason", "request_id", b"request_id", "summary", b"summary", "tenant_id", b"tenant_id", "turn_no", b"turn_no", "turn_record", b"turn_record"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EscalateToHumanRequest: _TypeAlias = EscalateToHumanRequest  # noqa: Y015
+
+@_typing.final
+class EscalateToHumanResponse(_message.Message):
+    """Response for [EscalateToHuman][HandoffService.EscalateToHuman]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVED_FIELD_NUMBER: _builtins.int
+    HANDOFF_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    approved: _builtins.bool
+    """Whether people have the contact now because of this."""
+    replayed: _builtins.bool
+    """Whether this answers a retry."""
+    @_builtins.property
+    def handoff(self) -> Global___Handoff:
+        """The record."""
+
+    def __init__(
+        self,
+        *,
+        approved: _builtins.bool = ...,
+        handoff: Global___Handoff | None = ...,
+        replayed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["handoff", b"handoff"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved", b"approved", "handoff", b"handoff", "replayed", b"replayed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EscalateToHumanResponse: _TypeAlias = EscalateToHumanResponse  # noqa: Y015
+
+@_typing.final
+class ReturnFromHumanRequest(_message.Message):
+    """Request for [ReturnFromHuman][HandoffService.ReturnFromHuman]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    CONTACT_ID_FIELD_NUMBER: _builtins.int
+    TARGET_BOT_FIELD_NUMBER: _builtins.int
+    PERSON_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    EXPECTED_EPOCH_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The CRM location, 1 to 64 characters."""
+    contact_id: _builtins.str
+    """The contact, 1 to 64 characters."""
+    target_bot: _builtins.str
+    """The bot that gets the contact, 1 to 32 characters."""
+    person: _builtins.str
+    """Who gives it back, 1 to 64 characters: a name or the CRM's id of a user."""
+    summary: _builtins.str
+    """What was agreed with the contact, in plain sentences, 1 to 2,000 characters."""
+    expected_epoch: _builtins.int
+    """The epoch that the caller believes in. 0 means whatever it is now."""
+    request_id: _builtins.str
+    """Idempotency key; see `RequestHandoffRequest.request_id`."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        contact_id: _builtins.str = ...,
+        target_bot: _builtins.str = ...,
+        person: _builtins.str = ...,
+        summary: _builtins.str = ...,
+        expected_epoch: _builtins.int = ...,
+        request_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_id", b"contact_id", "expected_epoch", b"expected_epoch", "person", b"person", "request_id", b"request_id", "summary", b"summary", "target_bot", b"target_bot", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReturnFromHumanRequest: _TypeAlias = ReturnFromHumanRequest  # noqa: Y015
+
+@_typing.final
+class ReturnFromHumanResponse(_message.Message):
+    """Response for [ReturnFromHuman][HandoffService.ReturnFromHuman]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    APPROVED_FIELD_NUMBER: _builtins.int
+    HANDOFF_FIELD_NUMBER: _builtins.int
+    REPLAYED_FIELD_NUMBER: _builtins.int
+    approved: _builtins.bool
+    """Whether the bot has the contact now because of this."""
+    replayed: _builtins.bool
+    """Whether this answers a retry."""
+    @_builtins.property
+    def handoff(self) -> Global___Handoff:
+        """The record."""
+
+    def __init__(
+        self,
+        *,
+        approved: _builtins.bool = ...,
+        handoff: Global___Handoff | None = ...,
+        replayed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["handoff", b"handoff"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved", b"approved", "handoff", b"handoff", "replayed", b"replayed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReturnFromHumanResponse: _TypeAlias = ReturnFromHumanResponse  # noqa: Y015
 
 @_typing.final
 class AcceptHandoffRequest(_message.Message):
@@ -678,14 +1000,21 @@ class ListHandoffsRequest(_message.Message):
     CONTACT_ID_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    WITH_PERSON_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The CRM location, 1 to 64 characters."""
     contact_id: _builtins.str
-    """The contact, 1 to 64 characters."""
+    """The contact, 1 to 64 characters. Empty for all contacts, with `with_person`
+    alone.
+    """
     page_size: _builtins.int
     """How many at most, 0 to 100; 0 means 20."""
     page_token: _builtins.str
     """`next_page_token` of the page before; empty for the first."""
+    with_person: _builtins.bool
+    """Only the escalations by which people have contacts of the location now; then
+    `contact_id` is empty.
+    """
     def __init__(
         self,
         *,
@@ -693,10 +1022,11 @@ class ListHandoffsRequest(_message.Message):
         contact_id: _builtins.str = ...,
         page_size: _builtins.int = ...,
         page_token: _builtins.str = ...,
+        with_person: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_id", b"contact_id", "page_size", b"page_size", "page_token", b"page_token", "tenant_id", b"tenant_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_id", b"contact_id", "page_size", b"page_size", "page_token", b"page_token", "tenant_id", b"tenant_id", "with_person", b"with_person"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

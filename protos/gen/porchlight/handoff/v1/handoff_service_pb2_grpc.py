@@ -45,6 +45,16 @@ class HandoffServiceStub:
                 request_serializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.RequestHandoffRequest.SerializeToString,
                 response_deserializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.RequestHandoffResponse.FromString,
                 _registered_method=True)
+        self.EscalateToHuman = channel.unary_unary(
+                '/porchlight.handoff.v1.HandoffService/EscalateToHuman',
+                request_serializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.EscalateToHumanRequest.SerializeToString,
+                response_deserializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.EscalateToHumanResponse.FromString,
+                _registered_method=True)
+        self.ReturnFromHuman = channel.unary_unary(
+                '/porchlight.handoff.v1.HandoffService/ReturnFromHuman',
+                request_serializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.ReturnFromHumanRequest.SerializeToString,
+                response_deserializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.ReturnFromHumanResponse.FromString,
+                _registered_method=True)
         self.AcceptHandoff = channel.unary_unary(
                 '/porchlight.handoff.v1.HandoffService/AcceptHandoff',
                 request_serializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.AcceptHandoffRequest.SerializeToString,
@@ -104,6 +114,39 @@ class HandoffServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def EscalateToHuman(self, request, context):
+        """Gives a contact to the people of the brokerage, at once.
+
+        A turn or an offer under way ends, unsent replies are held back, and until
+        ReturnFromHuman no bot can write to the contact. Neither confidence, cycle
+        nor quota are asked about; the verdicts are those of identity, ownership and
+        consent. A blocked escalation is a normal response. Idempotent by
+        `request_id`. Caller: the bot that has the contact, the gateway, the console
+        or the operator.
+
+        Errors:
+        - `INVALID_ARGUMENT` / `INVALID_FIELD`, `REQUEST_ID_REUSED`
+        - `NOT_FOUND` / `CONTACT_NOT_FOUND`
+        - `ABORTED` / `STALE_TURN`, `CONTENDED`
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReturnFromHuman(self, request, context):
+        """Gives a contact that people have back to a bot.
+
+        What the contact wrote and nobody answered becomes the bot's next turn. Not
+        approved when no person has the contact: a normal response with the
+        verdicts of identity, ownership, route (is there such a bot) and consent.
+        Idempotent by `request_id`. Caller: the console or the operator.
+
+        Errors: as EscalateToHuman, without `STALE_TURN`.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def AcceptHandoff(self, request, context):
         """Accepts a handoff that was offered, by redeeming its ticket once.
 
@@ -149,7 +192,11 @@ class HandoffServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ListHandoffs(self, request, context):
-        """Lists a contact's handoffs, refused ones too, newest first.
+        """Lists a contact's handoffs, refused ones too, or those by which people have
+        contacts now, newest first.
+
+        Errors:
+        - `INVALID_ARGUMENT` / `INVALID_FIELD`: a page token that no page gave.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -167,6 +214,16 @@ def add_HandoffServiceServicer_to_server(servicer, server):
                     servicer.RequestHandoff,
                     request_deserializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.RequestHandoffRequest.FromString,
                     response_serializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.RequestHandoffResponse.SerializeToString,
+            ),
+            'EscalateToHuman': grpc.unary_unary_rpc_method_handler(
+                    servicer.EscalateToHuman,
+                    request_deserializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.EscalateToHumanRequest.FromString,
+                    response_serializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.EscalateToHumanResponse.SerializeToString,
+            ),
+            'ReturnFromHuman': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReturnFromHuman,
+                    request_deserializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.ReturnFromHumanRequest.FromString,
+                    response_serializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.ReturnFromHumanResponse.SerializeToString,
             ),
             'AcceptHandoff': grpc.unary_unary_rpc_method_handler(
                     servicer.AcceptHandoff,
@@ -249,6 +306,60 @@ class HandoffService:
             '/porchlight.handoff.v1.HandoffService/RequestHandoff',
             porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.RequestHandoffRequest.SerializeToString,
             porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.RequestHandoffResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EscalateToHuman(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/porchlight.handoff.v1.HandoffService/EscalateToHuman',
+            porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.EscalateToHumanRequest.SerializeToString,
+            porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.EscalateToHumanResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReturnFromHuman(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/porchlight.handoff.v1.HandoffService/ReturnFromHuman',
+            porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.ReturnFromHumanRequest.SerializeToString,
+            porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.ReturnFromHumanResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -53,6 +53,31 @@ class HandoffServiceStub:
     - `NOT_FOUND` / `CONTACT_NOT_FOUND`
     - `ABORTED` / `STALE_TURN`, `CONTENDED`
     """
+    EscalateToHuman: _grpc.UnaryUnaryMultiCallable[_handoff_service_pb2.EscalateToHumanRequest, _handoff_service_pb2.EscalateToHumanResponse]
+    """Gives a contact to the people of the brokerage, at once.
+
+    A turn or an offer under way ends, unsent replies are held back, and until
+    ReturnFromHuman no bot can write to the contact. Neither confidence, cycle
+    nor quota are asked about; the verdicts are those of identity, ownership and
+    consent. A blocked escalation is a normal response. Idempotent by
+    `request_id`. Caller: the bot that has the contact, the gateway, the console
+    or the operator.
+
+    Errors:
+    - `INVALID_ARGUMENT` / `INVALID_FIELD`, `REQUEST_ID_REUSED`
+    - `NOT_FOUND` / `CONTACT_NOT_FOUND`
+    - `ABORTED` / `STALE_TURN`, `CONTENDED`
+    """
+    ReturnFromHuman: _grpc.UnaryUnaryMultiCallable[_handoff_service_pb2.ReturnFromHumanRequest, _handoff_service_pb2.ReturnFromHumanResponse]
+    """Gives a contact that people have back to a bot.
+
+    What the contact wrote and nobody answered becomes the bot's next turn. Not
+    approved when no person has the contact: a normal response with the
+    verdicts of identity, ownership, route (is there such a bot) and consent.
+    Idempotent by `request_id`. Caller: the console or the operator.
+
+    Errors: as EscalateToHuman, without `STALE_TURN`.
+    """
     AcceptHandoff: _grpc.UnaryUnaryMultiCallable[_handoff_service_pb2.AcceptHandoffRequest, _handoff_service_pb2.AcceptHandoffResponse]
     """Accepts a handoff that was offered, by redeeming its ticket once.
 
@@ -82,7 +107,12 @@ class HandoffServiceStub:
     - `NOT_FOUND` / `HANDOFF_NOT_FOUND`
     """
     ListHandoffs: _grpc.UnaryUnaryMultiCallable[_handoff_service_pb2.ListHandoffsRequest, _handoff_service_pb2.ListHandoffsResponse]
-    """Lists a contact's handoffs, refused ones too, newest first."""
+    """Lists a contact's handoffs, refused ones too, or those by which people have
+    contacts now, newest first.
+
+    Errors:
+    - `INVALID_ARGUMENT` / `INVALID_FIELD`: a page token that no page gave.
+    """
 
 @_typing.type_check_only
 class HandoffServiceAsyncStub(HandoffServiceStub):
@@ -108,6 +138,31 @@ class HandoffServiceAsyncStub(HandoffServiceStub):
     - `INVALID_ARGUMENT` / `INVALID_FIELD`, `REQUEST_ID_REUSED`
     - `NOT_FOUND` / `CONTACT_NOT_FOUND`
     - `ABORTED` / `STALE_TURN`, `CONTENDED`
+    """
+    EscalateToHuman: _aio.UnaryUnaryMultiCallable[_handoff_service_pb2.EscalateToHumanRequest, _handoff_service_pb2.EscalateToHumanResponse]  # type: ignore[assignment]
+    """Gives a contact to the people of the brokerage, at once.
+
+    A turn or an offer under way ends, unsent replies are held back, and until
+    ReturnFromHuman no bot can write to the contact. Neither confidence, cycle
+    nor quota are asked about; the verdicts are those of identity, ownership and
+    consent. A blocked escalation is a normal response. Idempotent by
+    `request_id`. Caller: the bot that has the contact, the gateway, the console
+    or the operator.
+
+    Errors:
+    - `INVALID_ARGUMENT` / `INVALID_FIELD`, `REQUEST_ID_REUSED`
+    - `NOT_FOUND` / `CONTACT_NOT_FOUND`
+    - `ABORTED` / `STALE_TURN`, `CONTENDED`
+    """
+    ReturnFromHuman: _aio.UnaryUnaryMultiCallable[_handoff_service_pb2.ReturnFromHumanRequest, _handoff_service_pb2.ReturnFromHumanResponse]  # type: ignore[assignment]
+    """Gives a contact that people have back to a bot.
+
+    What the contact wrote and nobody answered becomes the bot's next turn. Not
+    approved when no person has the contact: a normal response with the
+    verdicts of identity, ownership, route (is there such a bot) and consent.
+    Idempotent by `request_id`. Caller: the console or the operator.
+
+    Errors: as EscalateToHuman, without `STALE_TURN`.
     """
     AcceptHandoff: _aio.UnaryUnaryMultiCallable[_handoff_service_pb2.AcceptHandoffRequest, _handoff_service_pb2.AcceptHandoffResponse]  # type: ignore[assignment]
     """Accepts a handoff that was offered, by redeeming its ticket once.
@@ -138,7 +193,12 @@ class HandoffServiceAsyncStub(HandoffServiceStub):
     - `NOT_FOUND` / `HANDOFF_NOT_FOUND`
     """
     ListHandoffs: _aio.UnaryUnaryMultiCallable[_handoff_service_pb2.ListHandoffsRequest, _handoff_service_pb2.ListHandoffsResponse]  # type: ignore[assignment]
-    """Lists a contact's handoffs, refused ones too, newest first."""
+    """Lists a contact's handoffs, refused ones too, or those by which people have
+    contacts now, newest first.
+
+    Errors:
+    - `INVALID_ARGUMENT` / `INVALID_FIELD`: a page token that no page gave.
+    """
 
 class HandoffServiceServicer(metaclass=_abc_1.ABCMeta):
     """Decides whether a contact may move from one bot to another, and moves it."""
@@ -173,6 +233,43 @@ class HandoffServiceServicer(metaclass=_abc_1.ABCMeta):
         - `INVALID_ARGUMENT` / `INVALID_FIELD`, `REQUEST_ID_REUSED`
         - `NOT_FOUND` / `CONTACT_NOT_FOUND`
         - `ABORTED` / `STALE_TURN`, `CONTENDED`
+        """
+
+    @_abc_1.abstractmethod
+    def EscalateToHuman(
+        self,
+        request: _handoff_service_pb2.EscalateToHumanRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_handoff_service_pb2.EscalateToHumanResponse, _abc.Awaitable[_handoff_service_pb2.EscalateToHumanResponse]]:
+        """Gives a contact to the people of the brokerage, at once.
+
+        A turn or an offer under way ends, unsent replies are held back, and until
+        ReturnFromHuman no bot can write to the contact. Neither confidence, cycle
+        nor quota are asked about; the verdicts are those of identity, ownership and
+        consent. A blocked escalation is a normal response. Idempotent by
+        `request_id`. Caller: the bot that has the contact, the gateway, the console
+        or the operator.
+
+        Errors:
+        - `INVALID_ARGUMENT` / `INVALID_FIELD`, `REQUEST_ID_REUSED`
+        - `NOT_FOUND` / `CONTACT_NOT_FOUND`
+        - `ABORTED` / `STALE_TURN`, `CONTENDED`
+        """
+
+    @_abc_1.abstractmethod
+    def ReturnFromHuman(
+        self,
+        request: _handoff_service_pb2.ReturnFromHumanRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_handoff_service_pb2.ReturnFromHumanResponse, _abc.Awaitable[_handoff_service_pb2.ReturnFromHumanResponse]]:
+        """Gives a contact that people have back to a bot.
+
+        What the contact wrote and nobody answered becomes the bot's next turn. Not
+        approved when no person has the contact: a normal response with the
+        verdicts of identity, ownership, route (is there such a bot) and consent.
+        Idempotent by `request_id`. Caller: the console or the operator.
+
+        Errors: as EscalateToHuman, without `STALE_TURN`.
         """
 
     @_abc_1.abstractmethod
@@ -233,6 +330,11 @@ class HandoffServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _handoff_service_pb2.ListHandoffsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_handoff_service_pb2.ListHandoffsResponse, _abc.Awaitable[_handoff_service_pb2.ListHandoffsResponse]]:
-        """Lists a contact's handoffs, refused ones too, newest first."""
+        """Lists a contact's handoffs, refused ones too, or those by which people have
+        contacts now, newest first.
+
+        Errors:
+        - `INVALID_ARGUMENT` / `INVALID_FIELD`: a page token that no page gave.
+        """
 
 def add_HandoffServiceServicer_to_server(servicer: HandoffServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
