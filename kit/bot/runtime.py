@@ -18,10 +18,11 @@ from porchlight.handoff.v1 import handoff_service_pb2 as handoff_pb
 from porchlight.handoff.v1 import handoff_service_pb2_grpc as handoff_grpc
 
 from kit import process, tickets
-from kit.bot import reading, talk, wire
+from kit.bot import outbound, reading, talk, wire
 from kit.bot.extract import Extracted, Extractor
 from kit.bot.settings import BotSettings
 from kit.bot.spec import BotSpec, Heard, Move, MoveKind, Situation
+from kit.bot.speech import Speaker
 from kit.bot.wire import TurnKey
 from kit.clock import Clock, utc_now
 from kit.crash import crash_point
@@ -100,6 +101,7 @@ class BotService(pb_grpc.BotServiceServicer):
         self._spec = spec
         self._lane = lane
         self._extractor = extractor
+        self._speaker = Speaker(spec)
         self._arbiter = arbiter
         self._keys = keys
         self._brokerage = brokerage
@@ -125,7 +127,11 @@ class BotService(pb_grpc.BotServiceServicer):
             # Refused or unreachable: the person still gets an answer, from us.
             situation = replace(situation, denied_targets=situation.denied_targets | {move.target})
             move = self._spec.decide(situation)
-        response = await self._complete(key, move, learned, record(move, thought.extracted, situation))
+        spoken = await self._speaker.speak(key.tenant_id, key.contact_id, situation, move)
+        move = spoken.move
+        response = await self._complete(
+            key, move, learned, record(move, thought.extracted, situation) | spoken.record()
+        )
         self._log(key, thought.extracted, move, began, handoff_id=response.handoff_id)
         return response
 
@@ -153,7 +159,8 @@ class BotService(pb_grpc.BotServiceServicer):
         )
         opened = OpenedTurn(status=OpenStatus.OPEN, facts=facts, messages=(message,), turns_before=1 if facts else 0)
         thought = await self._think(_PREVIEW_TENANT, f"preview_{digest[:16]}", opened)
-        return wire.preview_response(thought.move, thought.situation.learned)
+        admitted = outbound.admit(self._spec, thought.situation, thought.move)
+        return wire.preview_response(admitted.move, thought.situation.learned)
 
     async def _open(self, key: TurnKey) -> OpenedTurn:
         opened = await self._lane.open_turn(

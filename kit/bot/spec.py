@@ -161,6 +161,10 @@ class Move:
     """The message that contradicts the way the contact came."""
     memory: Mapping[str, Any] | None = None
     """What the bot's next turn with the contact gets back, as JSON; None: what it had before."""
+    spoken: tuple[Any, ...] = ()
+    """The records that the reply speaks of: no other number than theirs and those of facts may go out."""
+    notices: tuple[str, ...] = ()
+    """Sentences that must stand in the reply, however it is worded."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

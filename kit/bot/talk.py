@@ -1,10 +1,12 @@
 """What all bots have in common when they decide and speak. Pure."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
+from kit import sms
 from kit.bot import words
+from kit.bot.gate import SHOWN
 from kit.bot.spec import Move, MoveKind, Signals, Situation, SlotKind, SlotSpec
 from kit.lane import Fact, InboundMessage
 
@@ -13,7 +15,6 @@ LONGEST_REPLY: Final = 306
 ASKED_MOST: Final = 2
 """A question that was not answered twice is left."""
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z' -]{0,19}")
-_SHOWN: Final = 40
 
 
 def hear_signals(messages: Sequence[InboundMessage]) -> Signals:
@@ -57,7 +58,7 @@ def say_value(slot: SlotSpec, fact: Fact) -> str:
     if slot.kind is SlotKind.CHOICE:
         value = slot.choices.get(str(value), "")
     if isinstance(value, str):
-        value = " ".join(value.split())[:_SHOWN]
+        value = " ".join(value.split())[:SHOWN]
     return slot.said.format(value=value) if slot.said and value != "" else ""
 
 
@@ -168,11 +169,16 @@ def question_of(slots: Sequence[SlotSpec], name: str, situation: Situation) -> s
     return slot.again if slot.again and situation.times_asked.get(name, 0) else slot.question
 
 
+def joined(parts: Iterable[str]) -> str:
+    """Join what is said into one text of plain signs."""
+    return sms.plain(" ".join(part for part in parts if part))
+
+
 def _fit(heads: Sequence[str], courtesies: Sequence[str], needed: Sequence[str]) -> str:
     """Join the parts; courtesies give way, last first, where two SMS segments are not enough."""
     kept = [part for part in courtesies if part]
     while True:
-        reply = " ".join(part for part in (*heads, *kept, *needed) if part)
+        reply = joined([*heads, *kept, *needed])
         if len(reply) <= LONGEST_REPLY or not kept:
             return reply
         kept.pop()

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from kit import places
@@ -142,7 +142,8 @@ def _about_shown(situation: Situation, said: str, shown: Sequence[Listing]) -> M
     if tour:
         if len(homes) > 1:
             reply = _fit(situation, [phrases.which_one(len(shown))])
-            return Move(kind=MoveKind.ANSWER, reply=reply, memory=memory | {"which": "tour"}, closing=situation.closed)
+            which = memory | {"which": "tour"}
+            return Move(kind=MoveKind.ANSWER, reply=reply, memory=which, closing=situation.closed, spoken=(shown,))
         memory["tour"] = homes[0].listing_id
         signed = situation.value("buyer_agreement_signed") is True
         parts = [phrases.tour(situation, homes[0], signed=signed)]
@@ -166,8 +167,7 @@ def _propose(situation: Situation, found: Found) -> Move | None:
     seen = list(map(str, memory.get("seen", ()))) if more else []
     left = [each for each in found.proposals if each.listing.listing_id not in seen]
     if not left:
-        reply = phrases.no_more(found) if found.proposals else phrases.nothing_fits(found)
-        return _answer(situation, [reply], memory=memory)
+        return _nothing_left(situation, found, memory)
     shown = left[: matching.PROPOSALS_MOST]
     while True:
         parts = [phrases.source(shown[0].listing), phrases.how_many(found, len(shown)), *_lines(shown)]
@@ -180,7 +180,25 @@ def _propose(situation: Situation, found: Found) -> Move | None:
     ids = [each.listing.listing_id for each in shown]
     memory |= {"shown": ids, "seen": [*seen, *ids][-_SEEN_MOST:], "focus": ids[0] if len(ids) == 1 else ""}
     memory.pop("which", None)
-    return Move(kind=MoveKind.ANSWER, reply=reply, memory=memory, closing=situation.closed)
+    return Move(
+        kind=MoveKind.ANSWER,
+        reply=reply,
+        memory=memory,
+        closing=situation.closed,
+        spoken=(replace(found, proposals=tuple(shown)),),
+        notices=(phrases.source(shown[0].listing),),
+    )
+
+
+def _nothing_left(situation: Situation, found: Found, memory: Mapping[str, Any]) -> Move:
+    if found.proposals:
+        return _answer(situation, [phrases.no_more(found)], memory=memory)
+    move = _answer(situation, [phrases.nothing_fits(found)], memory=memory)
+    if not found.relaxations:
+        return move
+    best = found.relaxations[0]
+    more = {"more_usd_cents": matching.more_usd_cents(found.wishes, best)}
+    return replace(move, spoken=(found, more), notices=(phrases.source(best.nearest),))
 
 
 def _lines(shown: Sequence[Proposal]) -> list[str]:
@@ -219,9 +237,11 @@ def _answer(
         question=name,
         closing=situation.closed or not talk.next_question(situation, ORDER),
         memory=memory,
+        spoken=(tuple(homes),),
+        notices=(phrases.source(homes[0]),) if homes else (),
     )
 
 
 def _fit(situation: Situation, parts: Sequence[str]) -> str:
     head = [talk.disclosure(situation)] if situation.first_reply else []
-    return phrases.plain(" ".join(part for part in (*head, *parts) if part))
+    return talk.joined([*head, *parts])

@@ -210,17 +210,22 @@ def _given_up(wishes: Wishes, relaxation: Relaxation) -> float:
     return _WHOLE_WISH[relaxation.wish]
 
 
+def more_usd_cents(wishes: Wishes, relaxation: Relaxation) -> int:
+    """Return by how much a relaxation raises the highest price."""
+    return (relaxation.wishes.price_max_usd_cents or 0) - (wishes.price_max_usd_cents or 0)
+
+
 def say_relaxation(wishes: Wishes, relaxation: Relaxation) -> str:
     """Say what to relax, by how much, and what that opens."""
     after, count = relaxation.wishes, relaxation.opens_count
     opens = "1 listing" if count == 1 else f"{count:,} listings"
     if relaxation.wish is HardWish.PRICE_MAX:
-        assert wishes.price_max_usd_cents is not None and after.price_max_usd_cents is not None
-        more = after.price_max_usd_cents - wishes.price_max_usd_cents
-        return f"up to {say_usd(after.price_max_usd_cents)} ({say_usd(more)} more) there would be {opens}"
+        assert after.price_max_usd_cents is not None
+        more = say_usd(more_usd_cents(wishes, relaxation))
+        return f"up to {say_usd(after.price_max_usd_cents)} ({more} more) there would be {opens}"
     if relaxation.wish is HardWish.BEDROOMS_MIN:
         rooms = "1 bedroom" if after.bedrooms_min == 1 else f"{after.bedrooms_min} bedrooms"
-        return f"with {rooms} instead of {wishes.bedrooms_min} there would be {opens}"
+        return f"with {rooms} instead of {wishes.bedrooms_min} bedrooms there would be {opens}"
     if relaxation.wish is HardWish.HOME_TYPE:
         assert wishes.home_type is not None
         unsaid = ", though records may not say the type" if relaxation.nearest.home_type is None else ""

@@ -3,6 +3,7 @@
 from typing import Final
 
 from kit.bot import talk
+from kit.bot.gate import SHOWN
 from kit.bot.spec import Situation
 from services.buyer import about, matching
 from services.buyer.values import Found, HardWish, Listing, Proposal, Wishes
@@ -96,7 +97,7 @@ def nothing_fits(found: Found) -> str:
 
 def unknown_area(area: str) -> str:
     """Ask for a ZIP code where the name of a place says nothing to us."""
-    return f"I do not know the ZIP codes of {area[:40]}. Tell me one, and I can look for homes there."
+    return f"I do not know the ZIP codes of {area[:SHOWN]}. Tell me one, and I can look for homes there."
 
 
 def which_one(count: int) -> str:
@@ -119,13 +120,3 @@ def tour(situation: Situation, home: Listing, *, signed: bool) -> str:
         else " Before a tour, a written buyer agreement with us must be signed; its terms are negotiable, not set by law."
     )
     return f"{noted}{not_real}{agreement} I have booked nothing. {talk.agent_reads(situation)}"
-
-
-_PLAIN: Final = str.maketrans(
-    {"\u2018": "'", "\u2019": "'", "\u201c": '"', "\u201d": '"', "\u2013": "-", "\u2014": "-"}
-)
-
-
-def plain(said: str) -> str:
-    """Keep to plain signs, since one other sign halves what fits into a text message."""
-    return said.translate(_PLAIN).encode("ascii", "ignore").decode()

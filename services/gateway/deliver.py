@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from kit import log, metrics
+from kit import log, metrics, sms
 from kit.clock import Clock, utc_now
 from kit.crash import crash_point
 from kit.errors import ServiceUnavailable, StoreUnavailable
@@ -137,6 +137,10 @@ class Deliverer:
     async def _attempt(self, delivery: Delivery, started: float) -> Verdict:
         if delivery.kind not in ANSWERS:
             return Verdict(result=DeliveryResult.DEAD, cause="UNKNOWN_KIND")
+        # The bot's gate saw the text before it was stored; what can be seen without the turn is looked at once
+        # more. What answers a keyword is ours by law, and goes out.
+        if delivery.kind == "REPLY" and (wrong := sms.defects(delivery.text, channel=delivery.channel)):
+            return Verdict(result=DeliveryResult.DEAD, cause=wrong[0])
         if not self._live:
             return Verdict(result=DeliveryResult.DRY_RUN)
         text = Text(

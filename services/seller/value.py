@@ -10,7 +10,7 @@ from kit.bot.spec import Move, MoveKind, Situation
 from kit.homes import AREA_SQFT
 from kit.places import is_zip, zips_of
 from services.seller import phrases, sentences
-from services.seller.cma import Estimate, Subject, TooFewSales
+from services.seller.cma import NOT_AN_APPRAISAL, Estimate, Subject, TooFewSales
 from services.seller.facts import SLOTS
 
 NEEDED: Final = ("address_area", "area_sqft")
@@ -155,7 +155,7 @@ def _estimated(situation: Situation, looked: LookedUp, home: Subject) -> Move:
             (head, short, ending),
             (head, short),
         )
-        if len(said := _plain(" ".join(part for part in parts if part))) <= LONGEST_REPLY or parts == (head, short)
+        if len(said := talk.joined(parts)) <= LONGEST_REPLY or parts == (head, short)
     )
     asking = ending if name and reply.endswith(ending) else ""
     return Move(
@@ -164,9 +164,6 @@ def _estimated(situation: Situation, looked: LookedUp, home: Subject) -> Move:
         question=name if asking else "",
         closing=situation.closed or not name,
         memory=dict(situation.memory) | {"estimated": _key(home)},
+        spoken=(looked,),
+        notices=(NOT_AN_APPRAISAL,) if isinstance(looked.result, Estimate) else (),
     )
-
-
-def _plain(said: str) -> str:
-    """Keep to plain signs, since one other sign halves what fits into a text message."""
-    return said.encode("ascii", "ignore").decode()

@@ -451,6 +451,14 @@ async def test_what_a_seller_confides_is_private_in_the_store_and_on_the_way_to_
     assert "600" not in asked.proposal.summary
 
 
+async def test_what_the_gate_stops_gives_way_to_a_safe_sentence_and_the_record_says_why(desk: Desk) -> None:
+    await desk.answered("I want to buy")
+    reply = await desk.answered("in Ballard.com")
+    assert reply == "An agent of Porchlight Realty (sample) can read this conversation and take over at any time."
+    kept = await desk.record()
+    assert (kept["question"], kept["gate"]) == ("", [{"finding": "URL", "words": "ballard.com"}])
+
+
 # --- offers
 
 

@@ -287,6 +287,18 @@ async def test_text_of_a_kind_without_rules_is_not_sent(lane, crm, bell, stand_i
     assert (text["state"], text["cause"], await stand_in.sent()) == ("DEAD", "UNKNOWN_KIND", [])
 
 
+@pytest.mark.parametrize(
+    ("words", "cause"),
+    [("Hi {first_name}!", "PLACEHOLDER"), ("x" * 613, "TOO_LONG"), ("pay\u200bment", "CONTROL_CHARACTER")],
+)
+async def test_text_that_no_gate_would_let_through_is_not_sent(lane, crm, bell, stand_in, texts, settled, words, cause):
+    await reply(lane, await stand_in.contact(), words)
+    async with running(deliverer(lane, crm, bell)):
+        await until(settled)
+    (text,) = await texts()
+    assert (text["state"], text["cause"], await stand_in.sent()) == ("DEAD", cause, [])
+
+
 async def test_two_deliverers_send_no_text_twice(lane, crm, bell, stand_in, settled):
     for number in range(12):
         await reply(lane, await stand_in.contact(), f"text {number}")

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from kit.bot import reading, talk
+from kit.bot import outbound, reading, talk
+from kit.bot.gate import Finding
 from kit.bot.spec import BotSpec, Heard, Move, MoveKind, Situation, Value
 from kit.lane import Fact, InboundMessage
 from services.buyer.bot import BOT as BUYER
@@ -101,6 +102,8 @@ class Conversation:
     known: dict[str, Fact] = field(default_factory=dict)
     route: list[str] = field(default_factory=list)
     moves: list[Move] = field(default_factory=list)
+    blocked: list[Finding] = field(default_factory=list)
+    """What the gate found in what the bots wrote."""
     memory: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _records: dict[str, tuple[str, dict[str, int], bool]] = field(default_factory=dict)
     _source: str = ""
@@ -148,6 +151,7 @@ class Conversation:
             self.route.append(f"{self.owner}>{move.target}")
             self._source, self.owner, opening, denied = self.owner, move.target, True, frozenset()
             assert len(self.route) < 9, self.route
+        self.blocked += outbound.admit(spec, situation, move).blocked
         self._records[self.owner] = (move.question, talk.count_asked(situation, move), move.closing or closed)
         if move.memory is not None:
             # Through JSON and back, as the record of a turn goes.

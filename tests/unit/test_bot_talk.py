@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.bot import talk
+from kit.bot import outbound, talk
 from kit.bot.spec import MoveKind, Situation, SlotKind, SlotSpec
 from tests.support.bots import BOTS, BROKERAGE, Conversation, a_fact, a_message, a_situation, decided, facts_of
 
@@ -93,6 +93,13 @@ def test_reply_fits_two_segments_and_plain_signs(given_):
     reply = BOTS[name].decide(situation).reply
     assert len(reply) <= talk.LONGEST_REPLY
     assert reply.isascii()
+
+
+@given(situations())
+def test_gate_lets_every_written_reply_through(given_):
+    name, situation = given_
+    move = BOTS[name].decide(situation)
+    assert outbound.admit(BOTS[name], situation, move).blocked == ()
 
 
 @given(situations())

@@ -117,7 +117,7 @@ def test_bedrooms_are_relaxed_to_the_most_there_is():
     found = found_in((a_listing(bedrooms=2), a_listing("KC-2", bedrooms=4)), Wishes(bedrooms_min=5))
     (relaxation,) = found.relaxations
     assert matching.say_relaxation(found.wishes, relaxation) == (
-        "with 4 bedrooms instead of 5 there would be 1 listing"
+        "with 4 bedrooms instead of 5 bedrooms there would be 1 listing"
     )
 
 

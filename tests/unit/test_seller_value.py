@@ -1,11 +1,10 @@
 """What the seller bot says of a home's value: a real estimate, or plainly that there is none."""
 
-import re
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from kit.bot import outbound
 from kit.bot.spec import MoveKind
 from services.seller import value
 from services.seller.cma import NOT_AN_APPRAISAL, Comparable, Confidence, Estimate, Subject, TooFewSales
@@ -171,9 +170,8 @@ def test_every_text_fits_is_plain_and_names_no_amount_that_the_estimate_does_not
     move = SELLER.decide(situation)
     assert len(move.reply) <= value.LONGEST_REPLY
     assert move.reply.isascii()
+    assert outbound.admit(SELLER, situation, move).blocked == ()
     if isinstance(result, Estimate):
-        best = result.comparables[0]
-        allowed = {dollars(each) for each in (result.low_usd, result.high_usd, best.price_usd, best.adjusted_price_usd)}
-        said = {each.rstrip(",") for each in re.findall(r"\$[\d,]+", move.reply)}
-        assert {dollars(result.low_usd), dollars(result.high_usd)} <= said <= allowed
+        assert dollars(result.low_usd) in move.reply
+        assert dollars(result.high_usd) in move.reply
         assert NOT_AN_APPRAISAL in move.reply
