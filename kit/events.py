@@ -55,6 +55,7 @@ EVENTS: Final[dict[str, str]] = {
     "tier.lost": "a cache tier does not answer; the others go on",
     "tier.recovered": "it answers again",
     "entry.corrupted": "a cache entry was not what its key says; removed",
+    "entries.invalidated": "stored answers were made unusable on all replicas",
     "prompt.stored": "a new version of a prompt was stored",
     "fallback.used": "rules answered because the model did not",
     "reply.blocked": "the gate kept back what a bot had written; a safe sentence or nothing went out",
@@ -169,6 +170,8 @@ KEYS: Final[dict[str, str]] = {
     "extractor": "rules, or a prompt version",
     "fallback_cause": "why the rules did without the model",
     "age_seconds": "how old an entry is",
+    "generation": "the number of an invalidation",
+    "score": "how sure the student is, 0 to 1",
     # sizes
     "text_chars": "how long a text is, instead of the text",
     "bytes": "size in bytes",

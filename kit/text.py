@@ -56,6 +56,8 @@ def fold(text: str) -> str:
     >>> fold("DON\u2019T 400\u2013500K")
     "don't 400-500k"
     """
+    if text.isascii():
+        return text.lower()
     return "".join(low if len(low := each.lower()) == 1 else each for each in text.translate(_PLAIN))
 
 
@@ -326,6 +328,21 @@ def timing(folded: str, *, today: date, asked: bool = False) -> Timing | None:
     found = [each for each in _timings(folded, today, asked) if not negated(folded, each.start)]
     # What was said last is what holds: "in a year, no, this month".
     return max(found, key=lambda each: each.start, default=None)
+
+
+def times(folded: str) -> tuple[tuple[int, int], ...]:
+    """Return where dates and spans of time stand, whatever they say: "2-3 months", "by march", "10 years" of an age.
+
+    The word before a span ("in", "over", "within") is no part of it, so that it stays readable.
+
+    >>> [folded[start:end] for folded in ["sell in 2-3 months, by next spring"] for start, end in times(folded)]
+    ['2-3 months', 'next spring']
+    """
+    found = [
+        (each.start("n"), each.end("unit") + (folded[each.end("unit") :][:1] == "s")) for each in _SPAN.finditer(folded)
+    ]
+    found += [each.span() for pattern in (_NEXT, _BY_MONTH, _YEAR) for each in pattern.finditer(folded)]
+    return tuple(sorted(found))
 
 
 def _timings(folded: str, today: date, asked: bool) -> list[Timing]:

@@ -31,6 +31,8 @@ ACCESS: Final[dict[str, frozenset[str]]] = {
     "/porchlight.handoff.v1.HandoffService/GetHandoff": _READERS,
     "/porchlight.handoff.v1.HandoffService/ListHandoffs": _READERS,
     "/porchlight.cache.v1.CacheService/Complete": _BOTS,
+    "/porchlight.cache.v1.CacheService/Analyze": _BOTS,
+    "/porchlight.cache.v1.CacheService/Invalidate": frozenset({"gateway", "operator"}),
     "/porchlight.lead.v1.LeadService/GetQualification": _DESK,
     "/porchlight.lead.v1.LeadService/ScoreContact": _DESK,
     "/porchlight.seller.v1.SellerService/EstimateValue": _DESK,
@@ -62,6 +64,7 @@ SECONDS: Final[dict[str, float]] = {
     "/porchlight.handoff.v1.HandoffService/EvaluateHandoff": 2.0,
     "/porchlight.handoff.v1.HandoffService/RequestHandoff": 2.0,
     "/porchlight.cache.v1.CacheService/Complete": 15.0,
+    "/porchlight.cache.v1.CacheService/Analyze": 15.0,
     # The first call of a source reads its sales and makes a market.
     "/porchlight.seller.v1.SellerService/EstimateValue": 20.0,
 }

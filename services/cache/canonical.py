@@ -8,15 +8,16 @@ a caller sends them does not matter. Who may share an answer is part of it.
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 """Counted up whenever the fields of a key change: old entries are then never found again."""
 
 # blake2b takes exactly 16 bytes of these; two purposes never give the same digest.
 _KEY: Final = b"porchlight.key.."
 _SCOPE: Final = b"porchlight.scope"
+_TAG: Final = b"porchlight.tag.."
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,6 +61,37 @@ def key(
     return Key(key_id=_digest(_KEY, fields), scope_id=scope_id)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class State:
+    """Where a dialogue stands: what the meaning of a short answer depends on, and no value of a person's."""
+
+    asked: str = ""
+    """The slot that was asked for last; empty when none was."""
+    known: Mapping[str, str] = field(default_factory=dict)
+    """Known slots, each with its declared choice or ""."""
+    opening: bool = False
+    """Whether a handoff brought the contact with this turn."""
+
+    def variables(self) -> dict[str, str]:
+        """Return what fills a prompt's placeholders, the same for the same state.
+
+        >>> State(asked="area", known={"timeline": "", "intent": "buy"}).variables()
+        {'asked': 'area', 'known': 'intent: buy\ntimeline', 'turn': 'later'}
+        """
+        lines = [f"{name}: {choice}" if choice else name for name, choice in sorted(self.known.items())]
+        return {"asked": self.asked, "known": "\n".join(lines), "turn": "opening" if self.opening else "later"}
+
+
+def tag(kind: str, *parts: str) -> str:
+    """Return a tag of an entry, 32 hexadecimal digits: nobody can tell a contact from it.
+
+    Args:
+        kind: `prompt`, `tenant`, `contact` or `tag`.
+        parts: What is tagged, the tenant first unless it is a prompt.
+    """
+    return _digest(_TAG, [kind, *parts])
+
+
 def schema_hash(schema: Mapping[str, Any] | None) -> str:
     """Return a digest of a JSON schema, the same for any order of its members; "" for none."""
     if schema is None:
@@ -74,8 +106,8 @@ def _pairs(values: Mapping[str, str]) -> list[str]:
 
 def _digest(purpose: bytes, fields: Iterable[str]) -> str:
     made = hashlib.blake2b(digest_size=16, person=purpose)
-    for field in fields:
-        data = field.encode()
+    for each in fields:
+        data = each.encode()
         made.update(len(data).to_bytes(8, "big"))
         made.update(data)
     return made.hexdigest()

@@ -1,17 +1,19 @@
 """Answer a prompt: memory, then Redis, then Claude; overlapping requests for the same share the way."""
 
 import asyncio
-from collections.abc import Mapping
-from dataclasses import dataclass
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
 from kit.prompt_file import fill
 from services.cache import metrics
-from services.cache.canonical import Key, key
-from services.cache.entry import new_entry
+from services.cache.canonical import Key, key, tag
+from services.cache.entry import About, new_entry
 from services.cache.flight import Flight, Shared
 from services.cache.model import Question
 from services.cache.prompts import Prompt
+from services.cache.student import Guess
 from services.cache.tiers import Hit, Tiers
 from services.cache.upstream import Call, Upstream, Written
 
@@ -28,6 +30,24 @@ class Wanted:
     prompt: str
     label: str
     variables: Mapping[str, str]
+    tags: tuple[str, ...] = ()
+    """What the answer is about, in the caller's words, to be invalidated by."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """A request with everything that decides about its answer and about who shares it."""
+
+    key: Key
+    prompt: Prompt
+    variables: Mapping[str, str]
+    tenant_id: str
+    request_id: str
+    tags: tuple[str, ...]
+    owner: str
+    """The tag of the contact whose words the answer holds; empty when it holds nobody's."""
+    basis: str
+    """What the key was made of, as JSON, without a word of a person's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,10 +56,12 @@ class Answered:
 
     content: str
     tier: str
-    """L1, L2, L3 or UPSTREAM."""
+    """L1, L2, L3, STUDENT or UPSTREAM."""
     prompt_version: str
     model: str
     key_id: str
+    score: float = 0.0
+    """How sure the student is."""
     age_seconds: float = 0.0
     cost_microusd: int = 0
     saved_microusd: int = 0
@@ -60,45 +82,55 @@ class Completions:
         self._tiers = tiers
         self._upstream = upstream
         self._total_seconds = total_seconds
-        self._flight: Flight[Hit | Written] = Flight()
+        self._flight: Flight[Hit | Guess | Written] = Flight()
 
     async def answer(self, wanted: Wanted, prompt: Prompt, *, request_id: str, seconds: float | None) -> Answered:
-        """Return the answer to a prompt with exactly its variables.
+        """Return the answer to a prompt with exactly its variables; see `ask`."""
+        return await self.ask(asked(wanted, prompt, request_id=request_id), seconds=seconds)
+
+    async def ask(
+        self,
+        asked: Asked,
+        *,
+        seconds: float | None,
+        guess: Callable[[], Awaitable[Guess | None]] | None = None,
+        check: Callable[[str], str] = str,
+    ) -> Answered:
+        """Return an answer, from the nearest place that has one.
 
         Args:
-            wanted: The request.
-            prompt: The version that its label points at.
-            request_id: For the record of calls to the model.
+            asked: The request.
             seconds: How much time the caller has; None means as much as it takes.
+            guess: Who is tried between Redis and Claude.
+            check: Returns what Claude wrote as it may be served and stored, or raises ModelUnavailable.
 
         Raises:
             BudgetExhausted: Nothing is stored and the budget for the model is used up.
             ModelUnavailable: Nothing is stored and no answer came that may be used.
         """
-        named = key_of(wanted, prompt)
-        near = await self._tiers.near_hit(named)
+        near = await self._tiers.near_hit(asked.key)
         if near is not None:
             return _from_hit(near)
         until = asyncio.get_running_loop().time() + min(self._total_seconds, seconds or self._total_seconds)
         found, leads = await self._flight.share(
-            named.key_id, lambda shared: self._fetch(named, wanted, prompt, request_id, shared), until=until
+            asked.key.key_id, lambda shared: self._fetch(asked, shared, guess, check), until=until
         )
         if not leads:
             metrics.SHARED.inc()
         if isinstance(found, Hit):
             return _from_hit(found)
-        return _from_model(found, named, prompt, leads=leads)
+        if isinstance(found, Guess):
+            return _from_student(found, asked)
+        return _from_model(found, asked, leads=leads)
 
-    async def close(self) -> None:
-        """Give up what is under way."""
-        await self._flight.close()
+    async def write(self, asked: Asked, seconds_left: Callable[[], float], check: Callable[[str], str]) -> Written:
+        """Ask Claude, and keep the answer.
 
-    async def _fetch(
-        self, named: Key, wanted: Wanted, prompt: Prompt, request_id: str, shared: Shared[Hit | Written]
-    ) -> Hit | Written:
-        far = await self._tiers.far_hit(named)
-        if far is not None:
-            return far
+        Raises:
+            BudgetExhausted: The budget for the model is used up.
+            ModelUnavailable: No answer came that may be used.
+        """
+        prompt, generation = asked.prompt, self._tiers.generation
         call = Call(
             question=Question(
                 model=prompt.model,
@@ -106,40 +138,115 @@ class Completions:
                 effort=prompt.effort,
                 schema=prompt.schema,
                 system=prompt.system,
-                user=fill(prompt.user, wanted.variables),
+                user=fill(prompt.user, asked.variables),
             ),
             prompt_version=prompt.prompt_version,
-            key_id=named.key_id,
-            tenant_id=wanted.tenant_id,
-            request_id=request_id,
+            key_id=asked.key.key_id,
+            tenant_id=asked.tenant_id,
+            request_id=asked.request_id,
         )
-        written = await self._upstream.ask(call, lambda: shared.seconds_left() - STORE_SECONDS)
-        await self._tiers.store(
-            new_entry(
-                named,
-                content=written.content,
-                prompt_version=prompt.prompt_version,
-                model=prompt.model,
-                cost_microusd=written.cost_microusd,
-                now=self._tiers.now,
-                luck=self._tiers.luck(),
-            )
+        written = await self._upstream.ask(call, lambda: seconds_left() - STORE_SECONDS)
+        written = replace(written, content=check(written.content))
+        entry = new_entry(
+            asked.key,
+            content=written.content,
+            prompt_version=prompt.prompt_version,
+            model=prompt.model,
+            cost_microusd=written.cost_microusd,
+            now=self._tiers.now,
+            luck=self._tiers.luck(),
+            about=About(tags=asked.tags, generation=generation, basis=asked.basis),
         )
+        await self._tiers.store(entry, owner=asked.owner)
         return written
 
+    async def close(self) -> None:
+        """Give up what is under way."""
+        await self._flight.close()
 
-def key_of(wanted: Wanted, prompt: Prompt) -> Key:
-    """Return the key of a request: with the contact in it when the prompt's variables hold a person's words."""
-    return key(
+    async def _fetch(
+        self,
+        asked: Asked,
+        shared: Shared[Hit | Guess | Written],
+        guess: Callable[[], Awaitable[Guess | None]] | None,
+        check: Callable[[str], str],
+    ) -> Hit | Guess | Written:
+        far = await self._tiers.far_hit(asked.key)
+        if far is not None:
+            return far
+        guessed = None if guess is None else await guess()
+        return guessed or await self.write(asked, shared.seconds_left, check)
+
+
+def asked(wanted: Wanted, prompt: Prompt, *, request_id: str) -> Asked:
+    """Say who shares the answer to a request: the tenant, unless the prompt's variables hold a person's words."""
+    return make_asked(
+        prompt,
         tenant_id=wanted.tenant_id,
-        contact_id=None if prompt.scope == "tenant" else wanted.contact_id,
-        prompt=prompt.name,
-        version=prompt.version,
-        model=prompt.model,
-        parameters={"max_tokens": prompt.max_tokens, "effort": prompt.effort},
-        schema_hash=prompt.schema_hash,
+        contact_id=wanted.contact_id,
         variables=wanted.variables,
+        shared=prompt.scope == "tenant",
+        request_id=request_id,
+        tags=tuple(tag("tag", wanted.tenant_id, name) for name in wanted.tags),
     )
+
+
+def make_asked(
+    prompt: Prompt,
+    *,
+    tenant_id: str,
+    contact_id: str,
+    variables: Mapping[str, str],
+    shared: bool,
+    request_id: str,
+    tags: tuple[str, ...] = (),
+    told: Mapping[str, object] | None = None,
+) -> Asked:
+    """Put a request together.
+
+    Args:
+        prompt: The version that is asked.
+        tenant_id: The CRM location.
+        contact_id: Who it is about.
+        variables: What fills the prompt.
+        shared: Whether all contacts of the tenant share the answer.
+        request_id: For the record of calls to the model.
+        tags: What the answer can be invalidated by, beside prompt, tenant and contact.
+        told: What else the key is made of and may be told to people.
+    """
+    contact = tag("contact", tenant_id, contact_id)
+    return Asked(
+        key=key(
+            tenant_id=tenant_id,
+            contact_id=None if shared else contact_id,
+            prompt=prompt.name,
+            version=prompt.version,
+            model=prompt.model,
+            parameters={"max_tokens": prompt.max_tokens, "effort": prompt.effort},
+            schema_hash=prompt.schema_hash,
+            variables=variables,
+        ),
+        prompt=prompt,
+        variables=variables,
+        tenant_id=tenant_id,
+        request_id=request_id,
+        tags=(tag("prompt", prompt.name), tag("tenant", tenant_id), *(() if shared else (contact,)), *tags),
+        owner="" if shared else contact,
+        basis=_basis(prompt, shared=shared, told=told or {}),
+    )
+
+
+def _basis(prompt: Prompt, *, shared: bool, told: Mapping[str, object]) -> str:
+    """Return what a key was made of, for people who ask why an answer was given."""
+    fields = {
+        "scope": "tenant" if shared else "contact",
+        "prompt_version": prompt.prompt_version,
+        "model": prompt.model,
+        "max_tokens": prompt.max_tokens,
+        "effort": prompt.effort,
+        "schema_hash": prompt.schema_hash,
+    }
+    return json.dumps(fields | dict(told), ensure_ascii=False, sort_keys=True)
 
 
 def _from_hit(hit: Hit) -> Answered:
@@ -155,15 +262,26 @@ def _from_hit(hit: Hit) -> Answered:
     )
 
 
-def _from_model(written: Written, named: Key, prompt: Prompt, *, leads: bool) -> Answered:
+def _from_student(guess: Guess, asked: Asked) -> Answered:
+    return Answered(
+        content=guess.analysis,
+        tier="STUDENT",
+        prompt_version=asked.prompt.prompt_version,
+        model=guess.version,
+        key_id=asked.key.key_id,
+        score=guess.score,
+    )
+
+
+def _from_model(written: Written, asked: Asked, *, leads: bool) -> Answered:
     """Only the caller that started the call bears its cost, so that sums over callers are right."""
     tokens = written.tokens
     return Answered(
         content=written.content,
         tier="UPSTREAM",
-        prompt_version=prompt.prompt_version,
-        model=prompt.model,
-        key_id=named.key_id,
+        prompt_version=asked.prompt.prompt_version,
+        model=asked.prompt.model,
+        key_id=asked.key.key_id,
         cost_microusd=written.cost_microusd if leads else 0,
         input_tokens=tokens.input + tokens.cache_write + tokens.cache_read if leads else 0,
         output_tokens=tokens.output if leads else 0,

@@ -10,7 +10,7 @@ import orjson
 
 from services.cache.canonical import Key
 
-VERSION: Final = 1
+VERSION: Final = 2
 FRESH_SECONDS: Final = 3_600.0
 """Below this age an entry of Redis counts as L2, above as L3. Source: decisions.md 21."""
 LIFE_SECONDS: Final = 86_400.0
@@ -39,6 +39,12 @@ class Entry:
     """When Claude wrote it, in seconds since 1970."""
     expire_time: float
     """When it is gone, in seconds since 1970; no hit ever moves it."""
+    tags: str
+    """What it can be invalidated by, each 32 hexadecimal digits, with a space between two."""
+    generation: int
+    """The last invalidation that was known when Claude was asked."""
+    basis: str
+    """What its key was made of, as JSON, without a word of a person's."""
 
     def age_seconds(self, now: float) -> float:
         """Return how long ago Claude wrote it; another machine's clock may make that negative, so at least 0."""
@@ -49,8 +55,25 @@ class Entry:
         return self.expire_time - now
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class About:
+    """What is kept with an answer beside the answer."""
+
+    tags: tuple[str, ...] = ()
+    generation: int = 0
+    basis: str = "{}"
+
+
 def new_entry(
-    key: Key, *, content: str, prompt_version: str, model: str, cost_microusd: int, now: float, luck: float
+    key: Key,
+    *,
+    content: str,
+    prompt_version: str,
+    model: str,
+    cost_microusd: int,
+    now: float,
+    luck: float,
+    about: About | None = None,
 ) -> Entry:
     """Make the entry of an answer that was written just now.
 
@@ -62,7 +85,9 @@ def new_entry(
         cost_microusd: What it cost.
         now: Seconds since 1970.
         luck: 0.0 to 1.0, how much of the jitter is taken off.
+        about: What it can be invalidated by, and what the key was made of.
     """
+    about = about or About()
     return Entry(
         key_id=key.key_id,
         scope_id=key.scope_id,
@@ -72,6 +97,9 @@ def new_entry(
         cost_microusd=cost_microusd,
         store_time=now,
         expire_time=now + LIFE_SECONDS * (1.0 - JITTER * luck),
+        tags=" ".join(about.tags),
+        generation=about.generation,
+        basis=about.basis,
     )
 
 

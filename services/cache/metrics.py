@@ -16,3 +16,7 @@ CORRUPTED: Final = counter("cache_corrupted_entries", "Entries that were not wha
 TIER_FAILURES: Final = counter("cache_redis_failures", "Requests to Redis that failed.")
 BREAKER: Final = Gauge("cache_redis_breaker", "0 closed, 1 trying again, 2 open.", namespace="porchlight")
 UNRECORDED: Final = Gauge("cache_unrecorded_calls", "Calls the ledger does not have yet.", namespace="porchlight")
+TRUSTED: Final = Gauge("cache_trusted", "1 while it is known what was invalidated.", namespace="porchlight")
+REFUSED: Final = counter("cache_refused_analyses", "Analyses that did not come from their text.", ("source", "defect"))
+AUDITS: Final = counter("cache_audits", "Guesses that Claude was asked about afterwards.", ("prompt", "outcome"))
+LABELS_LOST: Final = counter("cache_lost_labels", "Labels that could not be kept.")

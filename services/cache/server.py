@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import random
 import time
+from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from typing import Any, Final
 
@@ -17,15 +18,21 @@ from kit.pg.pool import open_pool
 from kit.process import Served
 from kit.rpc import context
 from services.cache import metrics, wire
+from services.cache.analyze import Analyses
 from services.cache.budget import DayBudget, MinuteBudget
 from services.cache.complete import Answered, Completions
+from services.cache.generations import Generations
+from services.cache.generations_pg import PgGenerationStore
+from services.cache.labels import LabelWriter
+from services.cache.labels_pg import PgLabelStore
 from services.cache.ledger import Recorder
 from services.cache.ledger_pg import PgLedger
 from services.cache.model import Model
 from services.cache.model_claude import ClaudeModel
-from services.cache.prompts import Prompts
+from services.cache.prompts import Prompt, Prompts
 from services.cache.prompts_pg import PgPromptStore
 from services.cache.settings import CacheSettings
+from services.cache.student import NoStudent
 from services.cache.tier_memory import MemoryTier
 from services.cache.tier_redis import RedisTier
 from services.cache.tiers import Tiers
@@ -44,9 +51,14 @@ LAST_WRITE_SECONDS: Final = 2.0
 class CacheService(pb_grpc.CacheServiceServicer):
     """Answers prompts, from memory where it can."""
 
-    def __init__(self, prompts: Prompts, completions: Completions) -> None:
+    def __init__(
+        self, prompts: Prompts, completions: Completions, analyses: Analyses, tiers: Tiers, generations: Generations
+    ) -> None:
         self._prompts = prompts
         self._completions = completions
+        self._analyses = analyses
+        self._tiers = tiers
+        self._generations = generations
 
     async def Complete(self, request: pb.CompleteRequest, _context: Any) -> pb.CompleteResponse:
         """See `protos/porchlight/cache/v1/cache_service.proto`."""
@@ -54,26 +66,52 @@ class CacheService(pb_grpc.CacheServiceServicer):
         wanted = wire.complete_request(request)
         prompt = await self._prompts.get(wanted.prompt, wanted.label)
         wire.check_variables(wanted, prompt)
-        remaining = context.remaining_seconds()
-        try:
+        with _telling_failures(prompt, started):
             answered = await self._completions.answer(
-                wanted,
-                prompt,
-                request_id=context.request_id(),
-                seconds=None if remaining is None else max(0.001, remaining - MARGIN_SECONDS),
+                wanted, prompt, request_id=context.request_id(), seconds=_seconds()
             )
-        except PorchlightError as failure:
-            metrics.FAILURES.labels(prompt.name, failure.reason).inc()
-            log.warning(
-                "completion.failed",
-                prompt_version=prompt.prompt_version,
-                reason=failure.reason,
-                defect=failure.metadata.get("defect", failure.metadata.get("budget", "")),
-                duration_ms=_milliseconds(started),
-            )
-            raise
         _tell(answered, prompt.name, started)
         return wire.complete_response(answered)
+
+    async def Analyze(self, request: pb.AnalyzeRequest, _context: Any) -> pb.AnalyzeResponse:
+        """See `protos/porchlight/cache/v1/cache_service.proto`."""
+        started = time.perf_counter()
+        wanted = wire.analyze_request(request)
+        prompt = await self._prompts.get(wanted.prompt, wanted.label)
+        with _telling_failures(prompt, started):
+            analysed = await self._analyses.analyse(wanted, prompt, request_id=context.request_id(), seconds=_seconds())
+        _tell(analysed.answered, prompt.name, started)
+        return wire.analyze_response(analysed)
+
+    async def Invalidate(self, request: pb.InvalidateRequest, _context: Any) -> pb.InvalidateResponse:
+        """See `protos/porchlight/cache/v1/cache_service.proto`."""
+        wanted, erase = wire.invalidate_request(request)
+        generation = await self._generations.invalidate([wanted])
+        if erase and not await self._tiers.erase(wanted):
+            raise StoreUnavailable("redis does not answer", store="redis")
+        log.info("entries.invalidated", generation=generation, kind=request.WhichOneof("target"))
+        return pb.InvalidateResponse(generation=generation)
+
+
+def _seconds() -> float | None:
+    remaining = context.remaining_seconds()
+    return None if remaining is None else max(0.001, remaining - MARGIN_SECONDS)
+
+
+@contextlib.contextmanager
+def _telling_failures(prompt: Prompt, started: float) -> Iterator[None]:
+    try:
+        yield
+    except PorchlightError as failure:
+        metrics.FAILURES.labels(prompt.name, failure.reason).inc()
+        log.warning(
+            "completion.failed",
+            prompt_version=prompt.prompt_version,
+            reason=failure.reason,
+            defect=failure.metadata.get("defect", failure.metadata.get("budget", "")),
+            duration_ms=_milliseconds(started),
+        )
+        raise
 
 
 async def build(settings: CacheSettings, stack: AsyncExitStack) -> Served:
@@ -100,9 +138,12 @@ async def assemble(settings: CacheSettings, stack: AsyncExitStack, *, model: Mod
     if settings.redis_url.get_secret_value():
         redis = RedisTier(settings.redis_url.get_secret_value())
         stack.push_async_callback(redis.close)
+    near = MemoryTier(settings.l1_bytes)
+    generations = Generations(PgGenerationStore(pool), redis, seconds=time.monotonic, forget=near.clear)
+    # Jitter and back-off need no secrecy.
+    tiers = Tiers(near, redis, clock=clock, luck=random.random, generations=generations)
     completions = Completions(
-        # Jitter and back-off need no secrecy.
-        Tiers(MemoryTier(settings.l1_bytes), redis, clock=clock, luck=random.random),
+        tiers,
         Upstream(
             model,
             day=day,
@@ -116,15 +157,20 @@ async def assemble(settings: CacheSettings, stack: AsyncExitStack, *, model: Mod
         total_seconds=settings.claude_total_seconds,
     )
     stack.push_async_callback(completions.close)
+    writer = LabelWriter(PgLabelStore(pool))
+    analyses = Analyses(completions, NoStudent(), writer)
+    stack.push_async_callback(analyses.close)
+    service = CacheService(prompts, completions, analyses, tiers, generations)
     with contextlib.suppress(StoreUnavailable):  # the workers try again
         await prompts.know()
         await recorder.know_spent()
+        await generations.refresh()
     return Served(
-        servicers=[(pb_grpc.add_CacheServiceServicer_to_server, CacheService(prompts, completions), SERVICE)],
+        servicers=[(pb_grpc.add_CacheServiceServicer_to_server, service, SERVICE)],
         # Needed to begin with and not to go on: stored answers and known prompts outlive Postgres,
         # and channels do not ask a process that says it is not ready.
         checks={"postgres": prompts.know},
-        workers=[recorder.run, lambda stop: _keep_fresh(prompts, recorder, stop)],
+        workers=[recorder.run, writer.run, generations.run, lambda stop: _keep_fresh(prompts, recorder, stop)],
     )
 
 
@@ -160,6 +206,7 @@ def _tell(answered: Answered, prompt: str, started: float) -> None:
         cache_tier=answered.tier,
         key_id=answered.key_id,
         age_seconds=round(answered.age_seconds),
+        score=round(answered.score, 3),
         cost_microusd=answered.cost_microusd,
         saved_microusd=answered.saved_microusd,
         duration_ms=_milliseconds(started),

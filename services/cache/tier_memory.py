@@ -17,6 +17,8 @@ class MemoryTier:
     """
 
     def __init__(self, most_bytes: int) -> None:
+        # Only of what was put with an owner: the process's own memory is cleared as a whole instead.
+        self._owned: dict[str, set[str]] = {}
         self._kept: Moka[str, bytes] = Moka(
             most_bytes, weigher=lambda key_id, data: len(key_id) + len(data) + _OVERHEAD_BYTES
         )
@@ -25,13 +27,26 @@ class MemoryTier:
         """Return what is kept, or None."""
         return self._kept.get(key_id)
 
-    async def put(self, key_id: str, data: bytes, *, life_seconds: float) -> None:
+    async def put(self, key_id: str, data: bytes, *, life_seconds: float, owner: str = "") -> None:
         """Keep bytes for at most `life_seconds`."""
         self._kept.set(key_id, data, ttl=life_seconds)
+        if owner:
+            self._owned.setdefault(owner, set()).add(key_id)
 
     async def delete(self, key_id: str) -> None:
         """Forget what is kept."""
         self._kept.remove(key_id)
+
+    async def erase(self, owner: str) -> bool:
+        """Forget everything that was put with this owner."""
+        for key_id in self._owned.pop(owner, ()):
+            self._kept.remove(key_id)
+        return True
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._kept.clear()
+        self._owned.clear()
 
     @property
     def bytes(self) -> int:

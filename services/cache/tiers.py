@@ -9,6 +9,7 @@ from kit.log import get_logger
 from services.cache import metrics
 from services.cache.canonical import Key
 from services.cache.entry import FRESH_SECONDS, CorruptEntry, Entry, pack, unpack
+from services.cache.generations import Generations
 
 log = get_logger()
 
@@ -19,11 +20,21 @@ class Tier(Protocol):
     async def get(self, key_id: str) -> bytes | None:
         """Return what is kept, or None."""
 
-    async def put(self, key_id: str, data: bytes, *, life_seconds: float) -> None:
-        """Keep bytes for at most `life_seconds`, which are above 0; may also not keep them."""
+    async def put(self, key_id: str, data: bytes, *, life_seconds: float, owner: str = "") -> None:
+        """Keep bytes for at most `life_seconds`, which are above 0; may also not keep them.
+
+        Args:
+            key_id: Where.
+            data: What.
+            life_seconds: For how long at most.
+            owner: Whose bytes these are, for `erase`; empty when nobody's.
+        """
 
     async def delete(self, key_id: str) -> None:
         """Forget what is kept."""
+
+    async def erase(self, owner: str) -> bool:
+        """Forget everything that was put with this owner; False when it may still be there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,13 +55,23 @@ class Tiers:
         far: Redis; None when there is none.
         clock: Decides about age; the stores' own clocks only save memory.
         luck: Gives numbers in [0, 1) for the jitter.
+        generations: What was invalidated; None when nothing ever is.
     """
 
-    def __init__(self, near: Tier, far: Tier | None, *, clock: Clock, luck: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        near: Tier,
+        far: Tier | None,
+        *,
+        clock: Clock,
+        luck: Callable[[], float],
+        generations: Generations | None = None,
+    ) -> None:
         self._near = near
         self._far = far
         self._clock = clock
         self._luck = luck
+        self._generations = generations
 
     @property
     def now(self) -> float:
@@ -61,8 +82,13 @@ class Tiers:
         """Return the next number for the jitter."""
         return self._luck()
 
+    @property
+    def generation(self) -> int:
+        """The last invalidation that is known here, for entries that are begun now."""
+        return 0 if self._generations is None else self._generations.known
+
     async def near_hit(self, key: Key) -> Hit | None:
-        """Look into the memory of the process; does not wait for anything."""
+        """Look into the memory of the process."""
         found = await self._read(self._near, key, "L1")
         return None if found is None else Hit(entry=found, tier="L1", age_seconds=found.age_seconds(self.now))
 
@@ -78,14 +104,32 @@ class Tiers:
         age = found.age_seconds(now)
         return Hit(entry=found, tier="L2" if age < FRESH_SECONDS else "L3", age_seconds=age)
 
-    async def store(self, entry: Entry) -> None:
-        """Keep a new answer in both places."""
+    async def store(self, entry: Entry, *, owner: str = "") -> None:
+        """Keep a new answer in both places.
+
+        Args:
+            entry: The answer.
+            owner: The contact whose words it holds, as a tag; empty when it holds nobody's.
+        """
         data, life = pack(entry), entry.life_seconds(self.now)
-        if life <= 0:
+        if life <= 0 or not self._holds(entry):
             return
         await self._near.put(entry.key_id, data, life_seconds=life)
         if self._far is not None:
-            await self._far.put(entry.key_id, data, life_seconds=life)
+            await self._far.put(entry.key_id, data, life_seconds=life, owner=owner)
+
+    async def remove(self, key_id: str) -> None:
+        """Forget one answer here and in Redis."""
+        await self._near.delete(key_id)
+        if self._far is not None:
+            await self._far.delete(key_id)
+
+    async def erase(self, owner: str) -> bool:
+        """Forget a contact's answers in Redis; False when they may still be there."""
+        return self._far is None or await self._far.erase(owner)
+
+    def _holds(self, entry: Entry) -> bool:
+        return self._generations is None or self._generations.holds(entry)
 
     async def _read(self, tier: Tier, key: Key, name: str) -> Entry | None:
         data = await tier.get(key.key_id)
@@ -98,5 +142,7 @@ class Tiers:
             metrics.CORRUPTED.labels(name).inc()
             await tier.delete(key.key_id)
             return None
+        if self._generations is not None and not await self._generations.trust():
+            return None
         # Stores expire lazily, and on their own clock: this is what keeps the promise.
-        return entry if entry.life_seconds(self.now) > 0 else None
+        return entry if entry.life_seconds(self.now) > 0 and self._holds(entry) else None

@@ -56,6 +56,20 @@ async def test_deleting_what_is_not_there_is_no_error(tier: Tier):
     await tier.delete("k1")
 
 
+async def test_owner_is_erased_and_others_stay(tier: Tier):
+    for key_id, owner in (("k1", "one"), ("k2", "one"), ("k3", "other"), ("k4", "")):
+        await tier.put(key_id, b"x", life_seconds=60, owner=owner)
+    assert await tier.erase("one")
+    assert [await tier.get(key_id) for key_id in ("k1", "k2", "k3", "k4")] == [None, None, b"x", b"x"]
+    assert await tier.erase("nobody")
+
+
+async def test_generation_in_redis_never_goes_back(redis_tier: RedisTier):
+    assert await redis_tier.latest_generation() is None
+    assert [await redis_tier.publish_generation(number) for number in (3, 7, 5)] == [True] * 3
+    assert await redis_tier.latest_generation() == 7
+
+
 async def test_redis_forgets_by_itself_after_the_life_it_was_given(redis_tier: Tier, valkey: str):
     await redis_tier.put("k1", b"one", life_seconds=3_600)
     async with Redis.from_url(valkey) as client:
@@ -70,6 +84,8 @@ async def test_redis_that_is_not_there_is_a_miss_and_no_error():
         await tier.put("k1", b"one", life_seconds=60)
         assert await tier.get("k1") is None
         await tier.delete("k1")
+    assert not await tier.erase("one")
+    assert (await tier.latest_generation(), await tier.publish_generation(1)) == (None, False)
     await tier.close()
 
 

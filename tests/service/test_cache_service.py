@@ -21,20 +21,17 @@ from redis.asyncio import Redis
 
 from kit import errors, tokens
 from kit.pg.pool import open_pool
-from kit.rpc import client, server
+from kit.rpc import client
 from migrations.prompts import load_prompts
 from sandbox import valkey as sandbox_valkey
 from sandbox.child import free_port
-from services.cache.server import build
-from services.cache.settings import CacheSettings
 from services.cache.tier_redis import PREFIX
+from tests.support.caches import Caches
 from tests.support.claude_script import ScriptedClaude, message, scripted_claude
 from tests.support.processes import let_go
 from tests.support.stores import Database
 
 ROOT = Path(__file__).parent.parent.parent
-TOKEN = "secret-of-lead"
-
 EXTRACT = """+++
 name = "lead.extract"
 model = "claude-haiku-5-5"
@@ -87,6 +84,7 @@ async def claude() -> AsyncIterator[ScriptedClaude]:
         yield scripted
 
 
+TOKEN = "secret-of-lead"
 Stub = Any
 Start = Callable[..., Awaitable[Stub]]
 
@@ -94,30 +92,8 @@ Start = Callable[..., Awaitable[Stub]]
 @pytest.fixture
 async def start(stored: Database, tmp_path: Path) -> AsyncIterator[Start]:
     """Start as many cache services as a test wants, in this process."""
-    tokens.write_callers(tmp_path / "callers.json", {"lead": tokens.digest(TOKEN)})
     async with AsyncExitStack() as stack:
-
-        async def started(**changed: Any) -> Stub:
-            changed.setdefault("database_url", stored.url("cache"))
-            settings = CacheSettings(callers_file=tmp_path / "callers.json", **changed)
-            served = await build(settings, stack)
-            rpc = server.make_server("cache", settings, served.servicers).server
-            port = server.bind(rpc, settings).rpartition(":")[2]
-            await rpc.start()
-            stop = asyncio.Event()
-            workers = [asyncio.ensure_future(worker(stop)) for worker in served.workers]
-            channel = client.open_channel(f"127.0.0.1:{port}", token=TOKEN, service="cache")
-
-            async def finish() -> None:
-                await channel.close()
-                await rpc.stop(0)
-                stop.set()
-                await asyncio.gather(*workers)
-
-            stack.push_async_callback(finish)
-            return pb_grpc.CacheServiceStub(channel)
-
-        yield started
+        yield Caches(stack, tmp_path, stored.url("cache")).start
 
 
 def ask(text: str = "I need to sell my house", *, contact_id: str = "c_81", tenant_id: str = "loc_1") -> Any:
@@ -311,7 +287,7 @@ async def test_bad_answer_is_neither_served_nor_stored_nor_asked_for_again(
         assert caught.value.metadata["defect"] == defect, body
     assert len(claude.requests) == len(BAD_BODIES[defect])
     async with Redis.from_url(valkey) as redis:
-        assert await redis.dbsize() == 0
+        assert [key async for key in redis.scan_iter(PREFIX + "*")] == []
     await until(lambda: _count(stored, len(BAD_BODIES[defect])))
     assert {row["outcome"] for row in await rows(stored)} == {defect}
     # Whatever was wrong with it, the vendor was paid for it.

@@ -22,6 +22,8 @@ HandoffService GetOwner                 bot gateway console operator
 HandoffService GetHandoff               bot gateway console operator
 HandoffService ListHandoffs             bot gateway console operator
 CacheService Complete                   bot operator
+CacheService Analyze                    bot operator
+CacheService Invalidate                 gateway operator
 LeadService GetQualification            console operator
 LeadService ScoreContact                console operator
 SellerService EstimateValue             console operator

@@ -36,7 +36,7 @@ def a_key(**changed: object) -> Key:
 
 def test_key_is_the_same_in_every_process_and_release():
     # A change here orphans every stored answer: count SCHEMA_VERSION up and say so in the changelog.
-    assert a_key() == Key(key_id="d2b23f027c9fea241b212127e082f65c", scope_id="6d790d0703aee48578fe1ef8a1dafc28")
+    assert a_key() == Key(key_id="639125691a0fa8bbb7194cc7bc35cd92", scope_id="6d790d0703aee48578fe1ef8a1dafc28")
 
 
 def test_each_field_alone_makes_another_key():

@@ -46,7 +46,7 @@ class House:
         self.luck = luck
         put = self.shared.put
 
-        async def noted(key_id: str, data: bytes, *, life_seconds: float) -> None:
+        async def noted(key_id: str, data: bytes, *, life_seconds: float, owner: str = "") -> None:
             self.lives.append(life_seconds)
             await put(key_id, data, life_seconds=1e6)
 
@@ -107,7 +107,7 @@ async def test_hit_moves_to_memory_with_the_life_it_has_left():
     near = MemoryTier(1_000_000)
     put = near.put
 
-    async def noted(key_id: str, data: bytes, *, life_seconds: float) -> None:
+    async def noted(key_id: str, data: bytes, *, life_seconds: float, owner: str = "") -> None:
         lives.append(life_seconds)
         await put(key_id, data, life_seconds=life_seconds)
 

@@ -36,6 +36,8 @@ class _TierEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Tier.ValueType],
     """Redis, stored less than a day ago."""
     TIER_UPSTREAM: _Tier.ValueType  # 4
     """Claude, asked now."""
+    TIER_STUDENT: _Tier.ValueType  # 5
+    """The student, a classifier that answers where it is sure enough."""
 
 class Tier(_Tier, metaclass=_TierEnumTypeWrapper):
     """Where an answer came from."""
@@ -50,7 +52,65 @@ TIER_L3: Tier.ValueType  # 3
 """Redis, stored less than a day ago."""
 TIER_UPSTREAM: Tier.ValueType  # 4
 """Claude, asked now."""
+TIER_STUDENT: Tier.ValueType  # 5
+"""The student, a classifier that answers where it is sure enough."""
 Global___Tier: _TypeAlias = Tier  # noqa: Y015
+
+class _SpanKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SpanKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SpanKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SPAN_KIND_UNSPECIFIED: _SpanKind.ValueType  # 0
+    """Do not use this default value."""
+    SPAN_KIND_MONEY: _SpanKind.ValueType  # 1
+    """An amount: `650k`, `$1.2 million`."""
+    SPAN_KIND_COUNT: _SpanKind.ValueType  # 2
+    """Any other number: `3` in "3 bedrooms"."""
+    SPAN_KIND_TIME: _SpanKind.ValueType  # 3
+    """A date, a time of day or a span of time: `2 weeks`, `by March`."""
+    SPAN_KIND_PHONE: _SpanKind.ValueType  # 4
+    """A telephone number, or another long number."""
+    SPAN_KIND_EMAIL: _SpanKind.ValueType  # 5
+    """An e-mail address."""
+    SPAN_KIND_URL: _SpanKind.ValueType  # 6
+    """A web address."""
+    SPAN_KIND_ADDRESS: _SpanKind.ValueType  # 7
+    """A street address."""
+    SPAN_KIND_NAME: _SpanKind.ValueType  # 8
+    """A name of the contact."""
+    SPAN_KIND_PLACE: _SpanKind.ValueType  # 9
+    """A neighborhood, a city or a ZIP code."""
+    SPAN_KIND_LISTING: _SpanKind.ValueType  # 10
+    """The id of a listing."""
+
+class SpanKind(_SpanKind, metaclass=_SpanKindEnumTypeWrapper):
+    """What a part of a text stands for."""
+
+SPAN_KIND_UNSPECIFIED: SpanKind.ValueType  # 0
+"""Do not use this default value."""
+SPAN_KIND_MONEY: SpanKind.ValueType  # 1
+"""An amount: `650k`, `$1.2 million`."""
+SPAN_KIND_COUNT: SpanKind.ValueType  # 2
+"""Any other number: `3` in "3 bedrooms"."""
+SPAN_KIND_TIME: SpanKind.ValueType  # 3
+"""A date, a time of day or a span of time: `2 weeks`, `by March`."""
+SPAN_KIND_PHONE: SpanKind.ValueType  # 4
+"""A telephone number, or another long number."""
+SPAN_KIND_EMAIL: SpanKind.ValueType  # 5
+"""An e-mail address."""
+SPAN_KIND_URL: SpanKind.ValueType  # 6
+"""A web address."""
+SPAN_KIND_ADDRESS: SpanKind.ValueType  # 7
+"""A street address."""
+SPAN_KIND_NAME: SpanKind.ValueType  # 8
+"""A name of the contact."""
+SPAN_KIND_PLACE: SpanKind.ValueType  # 9
+"""A neighborhood, a city or a ZIP code."""
+SPAN_KIND_LISTING: SpanKind.ValueType  # 10
+"""The id of a listing."""
+Global___SpanKind: _TypeAlias = SpanKind  # noqa: Y015
 
 @_typing.final
 class CompleteRequest(_message.Message):
@@ -83,6 +143,7 @@ class CompleteRequest(_message.Message):
     PROMPT_FIELD_NUMBER: _builtins.int
     LABEL_FIELD_NUMBER: _builtins.int
     VARIABLES_FIELD_NUMBER: _builtins.int
+    TAGS_FIELD_NUMBER: _builtins.int
     tenant_id: _builtins.str
     """The CRM location, 1 to 64 characters. Answers are never shared between two."""
     contact_id: _builtins.str
@@ -101,6 +162,12 @@ class CompleteRequest(_message.Message):
         20,000 characters.
         """
 
+    @_builtins.property
+    def tags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the answer is about, for [Invalidate][CacheService.Invalidate], such as
+        `listing:KC-98107-3`; at most 8, each of 1 to 64 characters.
+        """
+
     def __init__(
         self,
         *,
@@ -109,10 +176,11 @@ class CompleteRequest(_message.Message):
         prompt: _builtins.str = ...,
         label: _builtins.str = ...,
         variables: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        tags: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_id", b"contact_id", "label", b"label", "prompt", b"prompt", "tenant_id", b"tenant_id", "variables", b"variables"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_id", b"contact_id", "label", b"label", "prompt", b"prompt", "tags", b"tags", "tenant_id", b"tenant_id", "variables", b"variables"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -179,3 +247,364 @@ class CompleteResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CompleteResponse: _TypeAlias = CompleteResponse  # noqa: Y015
+
+@_typing.final
+class OwnValue(_message.Message):
+    """A value of the contact's own that is masked wherever the texts hold it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    VALUE_FIELD_NUMBER: _builtins.int
+    kind: Global___SpanKind.ValueType
+    """What it is: NAME, ADDRESS, PHONE or EMAIL."""
+    value: _builtins.str
+    """The value as the CRM has it, 1 to 200 characters."""
+    def __init__(
+        self,
+        *,
+        kind: Global___SpanKind.ValueType = ...,
+        value: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["kind", b"kind", "value", b"value"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OwnValue: _TypeAlias = OwnValue  # noqa: Y015
+
+@_typing.final
+class DialogueState(_message.Message):
+    """What the meaning of a short answer depends on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class KnownEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ASKED_FIELD_NUMBER: _builtins.int
+    KNOWN_FIELD_NUMBER: _builtins.int
+    OPENING_FIELD_NUMBER: _builtins.int
+    asked: _builtins.str
+    """The slot that the person was asked for last, up to 64 characters; empty
+    when nothing was asked.
+    """
+    opening: _builtins.bool
+    """Whether a handoff brought the contact with this turn."""
+    @_builtins.property
+    def known(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Slots that are known, at most 32: name to one of its declared choices, or
+        to "" when it has none. Names and choices are of up to 64 lower-case
+        letters, digits and `_`; values of a person's are refused.
+        """
+
+    def __init__(
+        self,
+        *,
+        asked: _builtins.str = ...,
+        known: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        opening: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["asked", b"asked", "known", b"known", "opening", b"opening"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DialogueState: _TypeAlias = DialogueState  # noqa: Y015
+
+@_typing.final
+class AnalyzeRequest(_message.Message):
+    """Request for [Analyze][CacheService.Analyze]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    CONTACT_ID_FIELD_NUMBER: _builtins.int
+    PROMPT_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    TEXTS_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    OWN_VALUES_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The CRM location, 1 to 64 characters. Analyses are never shared between two."""
+    contact_id: _builtins.str
+    """The contact, 1 to 64 characters."""
+    prompt: _builtins.str
+    """The prompt's name, 1 to 64 characters: `lead.extract`."""
+    label: _builtins.str
+    """Which version: the name of a label, 1 to 32 characters. Empty means
+    `production`.
+    """
+    @_builtins.property
+    def texts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the person wrote in this turn, oldest first: 1 to 20 texts, 12,000
+        characters together.
+        """
+
+    @_builtins.property
+    def state(self) -> Global___DialogueState:
+        """Where the dialogue stands."""
+
+    @_builtins.property
+    def own_values(self) -> _containers.RepeatedCompositeFieldContainer[Global___OwnValue]:
+        """What the CRM holds of the contact, at most 16."""
+
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        contact_id: _builtins.str = ...,
+        prompt: _builtins.str = ...,
+        label: _builtins.str = ...,
+        texts: _abc.Iterable[_builtins.str] | None = ...,
+        state: Global___DialogueState | None = ...,
+        own_values: _abc.Iterable[Global___OwnValue] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["state", b"state"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_id", b"contact_id", "label", b"label", "own_values", b"own_values", "prompt", b"prompt", "state", b"state", "tenant_id", b"tenant_id", "texts", b"texts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnalyzeRequest: _TypeAlias = AnalyzeRequest  # noqa: Y015
+
+@_typing.final
+class Span(_message.Message):
+    """A part of a text that was masked."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REF_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    BEGIN_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    ref: _builtins.str
+    """What stands for it in the analysis: `MONEY_1`."""
+    kind: Global___SpanKind.ValueType
+    """What it is."""
+    text: _builtins.int
+    """Which of the request's texts, from 0."""
+    begin: _builtins.int
+    """Where it begins in that text, in characters (code points)."""
+    end: _builtins.int
+    """Where it ends, exclusive."""
+    def __init__(
+        self,
+        *,
+        ref: _builtins.str = ...,
+        kind: Global___SpanKind.ValueType = ...,
+        text: _builtins.int = ...,
+        begin: _builtins.int = ...,
+        end: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begin", b"begin", "end", b"end", "kind", b"kind", "ref", b"ref", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Span: _TypeAlias = Span  # noqa: Y015
+
+@_typing.final
+class Quote(_message.Message):
+    """Words of the analysis, and where the person wrote them."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MASKED_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    BEGIN_FIELD_NUMBER: _builtins.int
+    END_FIELD_NUMBER: _builtins.int
+    masked: _builtins.str
+    """As the analysis quotes them, masked: `under MONEY_1`."""
+    text: _builtins.int
+    """Which of the request's texts, from 0."""
+    begin: _builtins.int
+    """Where they begin in that text, in characters (code points)."""
+    end: _builtins.int
+    """Where they end, exclusive."""
+    def __init__(
+        self,
+        *,
+        masked: _builtins.str = ...,
+        text: _builtins.int = ...,
+        begin: _builtins.int = ...,
+        end: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["begin", b"begin", "end", b"end", "masked", b"masked", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Quote: _TypeAlias = Quote  # noqa: Y015
+
+@_typing.final
+class AnalyzeResponse(_message.Message):
+    """Response for [Analyze][CacheService.Analyze]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANALYSIS_FIELD_NUMBER: _builtins.int
+    SPANS_FIELD_NUMBER: _builtins.int
+    QUOTES_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    PROMPT_VERSION_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    SHARED_FIELD_NUMBER: _builtins.int
+    AGE_FIELD_NUMBER: _builtins.int
+    COST_MICROUSD_FIELD_NUMBER: _builtins.int
+    SAVED_MICROUSD_FIELD_NUMBER: _builtins.int
+    INPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    analysis: _builtins.str
+    """JSON of the prompt's schema. A value is a choice of the schema, or the
+    `ref` of a span; every other text in it is one of `quotes`.
+    """
+    tier: Global___Tier.ValueType
+    """Where it came from."""
+    score: _builtins.float
+    """How sure the student is, in the closed range [0.0, 1.0]; 0 for other tiers."""
+    key_id: _builtins.str
+    """Which entry, 32 hexadecimal digits; safe to log."""
+    prompt_version: _builtins.str
+    """The prompt and the version that was used: `lead.extract@3`."""
+    model: _builtins.str
+    """Who wrote it: a model's name, or the student's version."""
+    shared: _builtins.bool
+    """Whether the tenant's other contacts share it."""
+    cost_microusd: _builtins.int
+    """What this call cost, in millionths of a US dollar; 0 for a hit and for a
+    caller that shared somebody else's call.
+    """
+    saved_microusd: _builtins.int
+    """What the stored answer had cost, in millionths of a US dollar; 0 unless a hit."""
+    input_tokens: _builtins.int
+    """Tokens that Claude read for this call; 0 unless UPSTREAM."""
+    output_tokens: _builtins.int
+    """Tokens that Claude wrote for this call; 0 unless UPSTREAM."""
+    @_builtins.property
+    def spans(self) -> _containers.RepeatedCompositeFieldContainer[Global___Span]:
+        """What was masked, in the order of the texts."""
+
+    @_builtins.property
+    def quotes(self) -> _containers.RepeatedCompositeFieldContainer[Global___Quote]:
+        """The words that the analysis quotes, each once."""
+
+    @_builtins.property
+    def age(self) -> _duration_pb2.Duration:
+        """How long ago Claude wrote it; zero when it was written now."""
+
+    def __init__(
+        self,
+        *,
+        analysis: _builtins.str = ...,
+        spans: _abc.Iterable[Global___Span] | None = ...,
+        quotes: _abc.Iterable[Global___Quote] | None = ...,
+        tier: Global___Tier.ValueType = ...,
+        score: _builtins.float = ...,
+        key_id: _builtins.str = ...,
+        prompt_version: _builtins.str = ...,
+        model: _builtins.str = ...,
+        shared: _builtins.bool = ...,
+        age: _duration_pb2.Duration | None = ...,
+        cost_microusd: _builtins.int = ...,
+        saved_microusd: _builtins.int = ...,
+        input_tokens: _builtins.int = ...,
+        output_tokens: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["age", b"age"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "analysis", b"analysis", "cost_microusd", b"cost_microusd", "input_tokens", b"input_tokens", "key_id", b"key_id", "model", b"model", "output_tokens", b"output_tokens", "prompt_version", b"prompt_version", "quotes", b"quotes", "saved_microusd", b"saved_microusd", "score", b"score", "shared", b"shared", "spans", b"spans", "tier", b"tier"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___AnalyzeResponse: _TypeAlias = AnalyzeResponse  # noqa: Y015
+
+@_typing.final
+class InvalidateRequest(_message.Message):
+    """Request for [Invalidate][CacheService.Invalidate]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    PROMPT_FIELD_NUMBER: _builtins.int
+    TAG_FIELD_NUMBER: _builtins.int
+    CONTACT_ID_FIELD_NUMBER: _builtins.int
+    TENANT_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The CRM location, 1 to 64 characters; empty only for a prompt, which is
+    the same for all tenants.
+    """
+    prompt: _builtins.str
+    """Those of a prompt, in all its versions: `lead.extract`."""
+    tag: _builtins.str
+    """Those that were stored with a tag, such as `listing:KC-98107-3`; 1 to 64
+    characters.
+    """
+    contact_id: _builtins.str
+    """Those of one contact. Their bytes are removed from memory and Redis too."""
+    tenant: _builtins.bool
+    """All of the tenant. Must be true."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        prompt: _builtins.str = ...,
+        tag: _builtins.str = ...,
+        contact_id: _builtins.str = ...,
+        tenant: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["contact_id", b"contact_id", "prompt", b"prompt", "tag", b"tag", "target", b"target", "tenant", b"tenant"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_id", b"contact_id", "prompt", b"prompt", "tag", b"tag", "target", b"target", "tenant", b"tenant", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_target: _TypeAlias = _typing.Literal["prompt", "tag", "contact_id", "tenant"]  # noqa: Y015
+    _WhichOneofArgType_target: _TypeAlias = _typing.Literal["target", b"target"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_target) -> _WhichOneofReturnType_target | None: ...
+
+Global___InvalidateRequest: _TypeAlias = InvalidateRequest  # noqa: Y015
+
+@_typing.final
+class InvalidateResponse(_message.Message):
+    """Response for [Invalidate][CacheService.Invalidate]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GENERATION_FIELD_NUMBER: _builtins.int
+    generation: _builtins.int
+    """Which invalidation this was, counted up over all tenants."""
+    def __init__(
+        self,
+        *,
+        generation: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["generation", b"generation"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___InvalidateResponse: _TypeAlias = InvalidateResponse  # noqa: Y015

@@ -40,6 +40,16 @@ class CacheServiceStub:
                 request_serializer=porchlight_dot_cache_dot_v1_dot_cache__service__pb2.CompleteRequest.SerializeToString,
                 response_deserializer=porchlight_dot_cache_dot_v1_dot_cache__service__pb2.CompleteResponse.FromString,
                 _registered_method=True)
+        self.Analyze = channel.unary_unary(
+                '/porchlight.cache.v1.CacheService/Analyze',
+                request_serializer=porchlight_dot_cache_dot_v1_dot_cache__service__pb2.AnalyzeRequest.SerializeToString,
+                response_deserializer=porchlight_dot_cache_dot_v1_dot_cache__service__pb2.AnalyzeResponse.FromString,
+                _registered_method=True)
+        self.Invalidate = channel.unary_unary(
+                '/porchlight.cache.v1.CacheService/Invalidate',
+                request_serializer=porchlight_dot_cache_dot_v1_dot_cache__service__pb2.InvalidateRequest.SerializeToString,
+                response_deserializer=porchlight_dot_cache_dot_v1_dot_cache__service__pb2.InvalidateResponse.FromString,
+                _registered_method=True)
 
 
 class CacheServiceServicer:
@@ -65,6 +75,48 @@ class CacheServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Analyze(self, request, context):
+        """Reads what a person's words say, in a state of the dialogue.
+
+        Before anything is looked up, stored or sent, values are taken out of the
+        words and numbered: "under 650k in Ballard" becomes "under MONEY_1 in
+        PLACE_1". The analysis of such a masked text is shared by all contacts of
+        the tenant, by the same state of the dialogue; the values never leave the
+        caller's answer. A text that still holds something of a person, such as a
+        word that no dictionary has, shares nothing with anybody.
+
+        From L1, L2, L3, the student or Claude. Safe to retry.
+
+        Errors:
+        - `INVALID_ARGUMENT` / `INVALID_FIELD`: also a prompt that is none for
+        analyses: its placeholders are `asked`, `known`, `turn` and `messages`.
+        - `NOT_FOUND` / `PROMPT_NOT_FOUND`
+        - `RESOURCE_EXHAUSTED` / `BUDGET_EXHAUSTED`
+        - `UNAVAILABLE` / `MODEL_UNAVAILABLE`: also for an answer that names a
+        value, or quotes words, that the masked text does not hold.
+        - `UNAVAILABLE` / `STORE_UNAVAILABLE`: the prompts were never read yet.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Invalidate(self, request, context):
+        """Makes stored answers unusable, on all replicas.
+
+        Within 1 second after it returns no replica answers with what was stored
+        before; a replica that cannot learn of it in that time stops answering
+        from memory and Redis until it can. Answers under way are stored as old.
+        Safe to retry.
+
+        Errors:
+        - `INVALID_ARGUMENT` / `INVALID_FIELD`
+        - `UNAVAILABLE` / `STORE_UNAVAILABLE`: it may be true on some replicas;
+        ask again. For a contact also while Redis cannot be emptied.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CacheServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -72,6 +124,16 @@ def add_CacheServiceServicer_to_server(servicer, server):
                     servicer.Complete,
                     request_deserializer=porchlight_dot_cache_dot_v1_dot_cache__service__pb2.CompleteRequest.FromString,
                     response_serializer=porchlight_dot_cache_dot_v1_dot_cache__service__pb2.CompleteResponse.SerializeToString,
+            ),
+            'Analyze': grpc.unary_unary_rpc_method_handler(
+                    servicer.Analyze,
+                    request_deserializer=porchlight_dot_cache_dot_v1_dot_cache__service__pb2.AnalyzeRequest.FromString,
+                    response_serializer=porchlight_dot_cache_dot_v1_dot_cache__service__pb2.AnalyzeResponse.SerializeToString,
+            ),
+            'Invalidate': grpc.unary_unary_rpc_method_handler(
+                    servicer.Invalidate,
+                    request_deserializer=porchlight_dot_cache_dot_v1_dot_cache__service__pb2.InvalidateRequest.FromString,
+                    response_serializer=porchlight_dot_cache_dot_v1_dot_cache__service__pb2.InvalidateResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -102,6 +164,60 @@ class CacheService:
             '/porchlight.cache.v1.CacheService/Complete',
             porchlight_dot_cache_dot_v1_dot_cache__service__pb2.CompleteRequest.SerializeToString,
             porchlight_dot_cache_dot_v1_dot_cache__service__pb2.CompleteResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Analyze(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/porchlight.cache.v1.CacheService/Analyze',
+            porchlight_dot_cache_dot_v1_dot_cache__service__pb2.AnalyzeRequest.SerializeToString,
+            porchlight_dot_cache_dot_v1_dot_cache__service__pb2.AnalyzeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Invalidate(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/porchlight.cache.v1.CacheService/Invalidate',
+            porchlight_dot_cache_dot_v1_dot_cache__service__pb2.InvalidateRequest.SerializeToString,
+            porchlight_dot_cache_dot_v1_dot_cache__service__pb2.InvalidateResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -48,6 +48,40 @@ class CacheServiceStub:
     - `UNAVAILABLE` / `MODEL_UNAVAILABLE`
     - `UNAVAILABLE` / `STORE_UNAVAILABLE`: the prompts were never read yet.
     """
+    Analyze: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.AnalyzeRequest, _cache_service_pb2.AnalyzeResponse]
+    """Reads what a person's words say, in a state of the dialogue.
+
+    Before anything is looked up, stored or sent, values are taken out of the
+    words and numbered: "under 650k in Ballard" becomes "under MONEY_1 in
+    PLACE_1". The analysis of such a masked text is shared by all contacts of
+    the tenant, by the same state of the dialogue; the values never leave the
+    caller's answer. A text that still holds something of a person, such as a
+    word that no dictionary has, shares nothing with anybody.
+
+    From L1, L2, L3, the student or Claude. Safe to retry.
+
+    Errors:
+    - `INVALID_ARGUMENT` / `INVALID_FIELD`: also a prompt that is none for
+      analyses: its placeholders are `asked`, `known`, `turn` and `messages`.
+    - `NOT_FOUND` / `PROMPT_NOT_FOUND`
+    - `RESOURCE_EXHAUSTED` / `BUDGET_EXHAUSTED`
+    - `UNAVAILABLE` / `MODEL_UNAVAILABLE`: also for an answer that names a
+      value, or quotes words, that the masked text does not hold.
+    - `UNAVAILABLE` / `STORE_UNAVAILABLE`: the prompts were never read yet.
+    """
+    Invalidate: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.InvalidateRequest, _cache_service_pb2.InvalidateResponse]
+    """Makes stored answers unusable, on all replicas.
+
+    Within 1 second after it returns no replica answers with what was stored
+    before; a replica that cannot learn of it in that time stops answering
+    from memory and Redis until it can. Answers under way are stored as old.
+    Safe to retry.
+
+    Errors:
+    - `INVALID_ARGUMENT` / `INVALID_FIELD`
+    - `UNAVAILABLE` / `STORE_UNAVAILABLE`: it may be true on some replicas;
+      ask again. For a contact also while Redis cannot be emptied.
+    """
 
 @_typing.type_check_only
 class CacheServiceAsyncStub(CacheServiceStub):
@@ -68,6 +102,40 @@ class CacheServiceAsyncStub(CacheServiceStub):
     - `RESOURCE_EXHAUSTED` / `BUDGET_EXHAUSTED`
     - `UNAVAILABLE` / `MODEL_UNAVAILABLE`
     - `UNAVAILABLE` / `STORE_UNAVAILABLE`: the prompts were never read yet.
+    """
+    Analyze: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.AnalyzeRequest, _cache_service_pb2.AnalyzeResponse]  # type: ignore[assignment]
+    """Reads what a person's words say, in a state of the dialogue.
+
+    Before anything is looked up, stored or sent, values are taken out of the
+    words and numbered: "under 650k in Ballard" becomes "under MONEY_1 in
+    PLACE_1". The analysis of such a masked text is shared by all contacts of
+    the tenant, by the same state of the dialogue; the values never leave the
+    caller's answer. A text that still holds something of a person, such as a
+    word that no dictionary has, shares nothing with anybody.
+
+    From L1, L2, L3, the student or Claude. Safe to retry.
+
+    Errors:
+    - `INVALID_ARGUMENT` / `INVALID_FIELD`: also a prompt that is none for
+      analyses: its placeholders are `asked`, `known`, `turn` and `messages`.
+    - `NOT_FOUND` / `PROMPT_NOT_FOUND`
+    - `RESOURCE_EXHAUSTED` / `BUDGET_EXHAUSTED`
+    - `UNAVAILABLE` / `MODEL_UNAVAILABLE`: also for an answer that names a
+      value, or quotes words, that the masked text does not hold.
+    - `UNAVAILABLE` / `STORE_UNAVAILABLE`: the prompts were never read yet.
+    """
+    Invalidate: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.InvalidateRequest, _cache_service_pb2.InvalidateResponse]  # type: ignore[assignment]
+    """Makes stored answers unusable, on all replicas.
+
+    Within 1 second after it returns no replica answers with what was stored
+    before; a replica that cannot learn of it in that time stops answering
+    from memory and Redis until it can. Answers under way are stored as old.
+    Safe to retry.
+
+    Errors:
+    - `INVALID_ARGUMENT` / `INVALID_FIELD`
+    - `UNAVAILABLE` / `STORE_UNAVAILABLE`: it may be true on some replicas;
+      ask again. For a contact also while Redis cannot be emptied.
     """
 
 class CacheServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -92,6 +160,52 @@ class CacheServiceServicer(metaclass=_abc_1.ABCMeta):
         - `RESOURCE_EXHAUSTED` / `BUDGET_EXHAUSTED`
         - `UNAVAILABLE` / `MODEL_UNAVAILABLE`
         - `UNAVAILABLE` / `STORE_UNAVAILABLE`: the prompts were never read yet.
+        """
+
+    @_abc_1.abstractmethod
+    def Analyze(
+        self,
+        request: _cache_service_pb2.AnalyzeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cache_service_pb2.AnalyzeResponse, _abc.Awaitable[_cache_service_pb2.AnalyzeResponse]]:
+        """Reads what a person's words say, in a state of the dialogue.
+
+        Before anything is looked up, stored or sent, values are taken out of the
+        words and numbered: "under 650k in Ballard" becomes "under MONEY_1 in
+        PLACE_1". The analysis of such a masked text is shared by all contacts of
+        the tenant, by the same state of the dialogue; the values never leave the
+        caller's answer. A text that still holds something of a person, such as a
+        word that no dictionary has, shares nothing with anybody.
+
+        From L1, L2, L3, the student or Claude. Safe to retry.
+
+        Errors:
+        - `INVALID_ARGUMENT` / `INVALID_FIELD`: also a prompt that is none for
+          analyses: its placeholders are `asked`, `known`, `turn` and `messages`.
+        - `NOT_FOUND` / `PROMPT_NOT_FOUND`
+        - `RESOURCE_EXHAUSTED` / `BUDGET_EXHAUSTED`
+        - `UNAVAILABLE` / `MODEL_UNAVAILABLE`: also for an answer that names a
+          value, or quotes words, that the masked text does not hold.
+        - `UNAVAILABLE` / `STORE_UNAVAILABLE`: the prompts were never read yet.
+        """
+
+    @_abc_1.abstractmethod
+    def Invalidate(
+        self,
+        request: _cache_service_pb2.InvalidateRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cache_service_pb2.InvalidateResponse, _abc.Awaitable[_cache_service_pb2.InvalidateResponse]]:
+        """Makes stored answers unusable, on all replicas.
+
+        Within 1 second after it returns no replica answers with what was stored
+        before; a replica that cannot learn of it in that time stops answering
+        from memory and Redis until it can. Answers under way are stored as old.
+        Safe to retry.
+
+        Errors:
+        - `INVALID_ARGUMENT` / `INVALID_FIELD`
+        - `UNAVAILABLE` / `STORE_UNAVAILABLE`: it may be true on some replicas;
+          ask again. For a contact also while Redis cannot be emptied.
         """
 
 def add_CacheServiceServicer_to_server(servicer: CacheServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -1,0 +1,204 @@
+"""Analyse what a person wrote: mask it, then share the way of all others who wrote the same."""
+
+import asyncio
+import json
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from kit.errors import InvalidField, ModelUnavailable, PorchlightError
+from kit.log import get_logger
+from kit.spans import Masked, OwnValue, Place, mask
+from services.cache import labels, metrics
+from services.cache.analysis import NotOfTheText, check, quotes, substance
+from services.cache.canonical import State
+from services.cache.complete import Answered, Asked, Completions, make_asked
+from services.cache.labels import Label, LabelWriter
+from services.cache.prompts import Prompt
+from services.cache.student import Guess, Student
+
+log = get_logger()
+
+VARIABLES: Final = frozenset({"asked", "known", "turn", "messages"})
+"""The placeholders of a prompt for analyses."""
+MOST_AUDITS: Final = 16
+"""Audits under way; a guess beyond them is served and not audited."""
+AUDIT_SECONDS: Final = 12.0
+MOST_REMEMBERED: Final = 4_096
+"""Guesses that this process can still explain, or hear feedback about."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Utterance:
+    """What a caller wants analysed."""
+
+    tenant_id: str
+    contact_id: str
+    prompt: str
+    label: str
+    texts: tuple[str, ...]
+    state: State
+    own: tuple[OwnValue, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Analysed:
+    """What it gets."""
+
+    answered: Answered
+    masked: Masked
+    quotes: Mapping[str, Place]
+    shared: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Remembered:
+    """A guess that was served, for whoever asks about it later."""
+
+    tenant_id: str
+    prompt: Prompt
+    state: State
+    masked: str
+    guess: Guess
+    basis: str
+
+
+class Analyses:
+    """Analyses utterances.
+
+    Args:
+        completions: The way to stored answers and to Claude.
+        student: Tried between them.
+        writer: Takes what Claude says of texts that may be shared.
+    """
+
+    def __init__(self, completions: Completions, student: Student, writer: LabelWriter) -> None:
+        self._completions = completions
+        self._student = student
+        self._writer = writer
+        self._audits: set[asyncio.Task[None]] = set()
+        self._guessed: OrderedDict[str, Remembered] = OrderedDict()
+
+    async def analyse(self, wanted: Utterance, prompt: Prompt, *, request_id: str, seconds: float | None) -> Analysed:
+        """Return what an utterance says.
+
+        Raises:
+            InvalidField: The prompt is none for analyses.
+            BudgetExhausted: Nothing is stored and the budget for the model is used up.
+            ModelUnavailable: Nothing is stored and no answer came that may be used.
+        """
+        if prompt.variables != VARIABLES or prompt.schema is None:
+            limit = f"a schema, and the placeholders {', '.join(sorted(VARIABLES))}"
+            raise InvalidField(
+                f"{prompt.prompt_version} is no prompt for analyses: {limit}", field="prompt", limit=limit
+            )
+        masked = mask(wanted.texts, wanted.own)
+        shared = masked.own_free and prompt.scope == "tenant"
+        asked = make_asked(
+            prompt,
+            tenant_id=wanted.tenant_id,
+            contact_id=wanted.contact_id,
+            variables={**wanted.state.variables(), "messages": masked.text},
+            shared=shared,
+            request_id=request_id,
+            told={"state": _state(wanted.state), "masked": masked.text} if shared else {},
+        )
+
+        def held(content: str) -> str:
+            analysis = _held("upstream", content, prompt, masked)
+            if shared:
+                self._writer.add(_label(asked, wanted.state, masked.text, analysis, labels.UPSTREAM))
+            return analysis
+
+        answered = await self._completions.ask(
+            asked, seconds=seconds, guess=lambda: self._guess(asked, wanted.state, masked, shared=shared), check=held
+        )
+        return Analysed(
+            answered=answered, masked=masked, quotes=quotes(answered.content, prompt.schema, masked), shared=shared
+        )
+
+    def guessed(self, tenant_id: str, key_id: str) -> Remembered | None:
+        """Return a guess that this process served under a key; None when it remembers none."""
+        found = self._guessed.get(key_id)
+        return found if found is not None and found.tenant_id == tenant_id else None
+
+    async def close(self) -> None:
+        """Give up the audits under way."""
+        for task in self._audits:
+            task.cancel()
+        await asyncio.gather(*self._audits, return_exceptions=True)
+
+    async def _guess(self, asked: Asked, state: State, masked: Masked, *, shared: bool) -> Guess | None:
+        prompt = asked.prompt
+        guess = await self._student.guess(
+            prompt.prompt_version, prompt.schema_hash, state, masked.text, tenant_id=asked.tenant_id
+        )
+        if guess is None:
+            return None
+        try:
+            guess = replace(guess, analysis=_held("student", guess.analysis, prompt, masked))
+        except ModelUnavailable:
+            return None
+        if shared:
+            self._remember(asked, state, masked.text, guess)
+            if guess.audit and len(self._audits) < MOST_AUDITS:
+                task = asyncio.create_task(self._audit(asked, state, masked, guess))
+                self._audits.add(task)
+                task.add_done_callback(self._audits.discard)
+        return guess
+
+    def _remember(self, asked: Asked, state: State, masked: str, guess: Guess) -> None:
+        self._guessed[asked.key.key_id] = Remembered(
+            tenant_id=asked.tenant_id, prompt=asked.prompt, state=state, masked=masked, guess=guess, basis=asked.basis
+        )
+        self._guessed.move_to_end(asked.key.key_id)
+        if len(self._guessed) > MOST_REMEMBERED:
+            self._guessed.popitem(last=False)
+
+    async def _audit(self, asked: Asked, state: State, masked: Masked, guess: Guess) -> None:
+        """Ask Claude what was guessed; its answer is stored, so the next one gets that."""
+        prompt = asked.prompt
+        assert prompt.schema is not None
+        end = asyncio.get_running_loop().time() + AUDIT_SECONDS
+        try:
+            written = await self._completions.write(
+                asked,
+                lambda: end - asyncio.get_running_loop().time(),
+                lambda content: _held("upstream", content, prompt, masked),
+            )
+        except PorchlightError as failure:
+            metrics.AUDITS.labels(prompt.name, failure.reason).inc()
+            return
+        wrong = substance(written.content, prompt.schema) != substance(guess.analysis, prompt.schema)
+        metrics.AUDITS.labels(prompt.name, "WRONG" if wrong else "RIGHT").inc()
+        self._writer.add(_label(asked, state, masked.text, written.content, labels.AUDIT, wrong=wrong))
+        await self._student.audited(prompt.prompt_version, wrong=wrong)
+
+
+def _held(source: str, content: str, prompt: Prompt, masked: Masked) -> str:
+    assert prompt.schema is not None
+    try:
+        return check(content, prompt.schema, masked)
+    except NotOfTheText as error:
+        metrics.REFUSED.labels(source, str(error)).inc()
+        raise ModelUnavailable(f"the analysis does not come from its text: {error}", defect=str(error)) from None
+
+
+def _state(state: State) -> dict[str, Any]:
+    return {"asked": state.asked, "known": dict(state.known), "opening": state.opening}
+
+
+def _label(asked: Asked, state: State, masked: str, analysis: str, source: str, *, wrong: bool = False) -> Label:
+    return Label(
+        tenant_id=asked.tenant_id,
+        prompt=asked.prompt.name,
+        prompt_version=asked.prompt.version,
+        schema_hash=asked.prompt.schema_hash,
+        state=_state(state),
+        masked=masked,
+        analysis=json.loads(analysis),
+        source=source,
+        key_id=asked.key.key_id,
+        wrong=wrong,
+    )

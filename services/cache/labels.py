@@ -1,0 +1,183 @@
+"""What masked texts were found to say: a port, its twin in memory, and who brings labels there.
+
+A label holds a masked text that may be shared, so no word of it is anybody's alone
+(`kit/spans.py`), what it says, and who said so. The student learns from them.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Protocol
+
+from kit.errors import StoreUnavailable
+from kit.log import describe, get_logger
+from services.cache import metrics
+
+log = get_logger()
+
+UPSTREAM: Final = "upstream"
+AUDIT: Final = "audit"
+FEEDBACK: Final = "feedback"
+SEED: Final = "seed"
+MOST_WAITING: Final = 2_000
+_RETRY_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Label:
+    """What a masked text says in a state of the dialogue."""
+
+    tenant_id: str
+    prompt: str
+    prompt_version: int
+    schema_hash: str
+    state: Mapping[str, Any]
+    """`asked`, `known`, `opening`."""
+    masked: str
+    analysis: Mapping[str, Any]
+    source: str
+    """UPSTREAM: Claude, on a miss. AUDIT: Claude, after a guess was served. FEEDBACK: a person. SEED: shipped."""
+    key_id: str
+    wrong: bool = False
+    """Whether something else had been served; with FEEDBACK alone the analysis may be what was wrong."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptLabel:
+    """A label as it is kept."""
+
+    label: Label
+    change_no: int
+    """Counted up at every change, over all labels."""
+    times: int
+    """How often this source was asked about this key."""
+    wrong_times: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class AuditCount:
+    """What audits or feedback say of a prompt's version."""
+
+    prompt_version: str
+    source: str
+    times: int
+    wrong_times: int
+
+
+class LabelStore(Protocol):
+    """Where labels are kept, for all processes. Everything raises StoreUnavailable when it does not answer."""
+
+    async def record(self, label: Label) -> None:
+        """Keep a label; the same key of the same source counts up and takes the newest analysis."""
+
+    async def read(self, prompt: str, version: int, *, after: int = 0, most: int = 10_000) -> Sequence[KeptLabel]:
+        """Return labels of a prompt's version that changed after `after`, in the order of their changes."""
+
+    async def of_key(self, tenant_id: str, key_id: str) -> Sequence[KeptLabel]:
+        """Return the labels of a key."""
+
+    async def audit_counts(self, *, days: int) -> Sequence[AuditCount]:
+        """Return what audits and feedback of the last days say, by prompt version and source."""
+
+
+@dataclass
+class MemoryLabelStore:
+    """Keeps labels in a dict; `lost` makes it unavailable."""
+
+    kept: dict[tuple[str, str, str], KeptLabel] = field(default_factory=dict)
+    lost: bool = False
+    _changes: int = 0
+
+    async def record(self, label: Label) -> None:
+        """Keep a label."""
+        self._answer()
+        self._changes += 1
+        name = (label.tenant_id, label.key_id, label.source)
+        old = self.kept.pop(name, None)
+        self.kept[name] = KeptLabel(
+            label=label,
+            change_no=self._changes,
+            times=(old.times if old else 0) + 1,
+            wrong_times=(old.wrong_times if old else 0) + label.wrong,
+        )
+
+    async def read(self, prompt: str, version: int, *, after: int = 0, most: int = 10_000) -> Sequence[KeptLabel]:
+        """Return labels of a prompt's version."""
+        self._answer()
+        of = [
+            each
+            for each in self.kept.values()
+            if (each.label.prompt, each.label.prompt_version) == (prompt, version) and each.change_no > after
+        ]
+        return of[:most]
+
+    async def of_key(self, tenant_id: str, key_id: str) -> Sequence[KeptLabel]:
+        """Return the labels of a key."""
+        self._answer()
+        return [kept for (tenant, key, _), kept in self.kept.items() if (tenant, key) == (tenant_id, key_id)]
+
+    async def audit_counts(self, *, days: int) -> Sequence[AuditCount]:
+        """Return what audits and feedback say; nothing in memory is older than a day."""
+        self._answer()
+        sums: dict[tuple[str, str], tuple[int, int]] = {}
+        for kept in self.kept.values():
+            if kept.label.source in (AUDIT, FEEDBACK):
+                name = (f"{kept.label.prompt}@{kept.label.prompt_version}", kept.label.source)
+                times, wrong = sums.get(name, (0, 0))
+                sums[name] = (times + kept.times, wrong + kept.wrong_times)
+        return [
+            AuditCount(prompt_version=version, source=source, times=times, wrong_times=wrong)
+            for (version, source), (times, wrong) in sorted(sums.items())
+        ]
+
+    def _answer(self) -> None:
+        if self.lost:
+            raise StoreUnavailable("the labels do not answer", store="memory")
+
+
+class LabelWriter:
+    """Brings labels to the store behind the callers' backs; of more than `MOST_WAITING` the newest are lost."""
+
+    def __init__(self, store: LabelStore) -> None:
+        self._store = store
+        self._waiting: deque[Label] = deque()
+        self._wake = asyncio.Event()
+
+    def add(self, label: Label) -> None:
+        """Take a label."""
+        if len(self._waiting) >= MOST_WAITING:
+            metrics.LABELS_LOST.inc()
+            return
+        self._waiting.append(label)
+        self._wake.set()
+
+    async def write(self) -> bool:
+        """Bring everything that waits to the store; False when something still waits."""
+        while self._waiting:
+            try:
+                await self._store.record(self._waiting[0])
+            except StoreUnavailable:
+                return False
+            # Protects the worker from a label that the database refuses: it is lost, the others are not.
+            except Exception as error:  # noqa: BLE001
+                log.error("worker.failed", worker="labels", **describe(error))
+                metrics.LABELS_LOST.inc()
+            self._waiting.popleft()
+        return True
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Write labels as they come, until `stop`."""
+        while not stop.is_set():
+            self._wake.clear()
+            done = await self.write()
+            stopping = asyncio.ensure_future(stop.wait())
+            waking = asyncio.ensure_future(self._wake.wait() if done else asyncio.sleep(_RETRY_SECONDS))
+            try:
+                await asyncio.wait({stopping, waking}, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                stopping.cancel()
+                waking.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await waking

@@ -1,0 +1,42 @@
+"""Labels in Postgres."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from kit.pg.pool import Pool
+from services.cache.labels import AuditCount, KeptLabel, Label
+
+
+class PgLabelStore:
+    """Keeps labels through the functions of `migrations/sql/0007_analyses.sql`."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    async def record(self, label: Label) -> None:
+        """Keep a label; the same key of the same source counts up and takes the newest analysis."""
+        await self._pool.execute("select record_label($1)", asdict(label))
+
+    async def read(self, prompt: str, version: int, *, after: int = 0, most: int = 10_000) -> Sequence[KeptLabel]:
+        """Return labels of a prompt's version that changed after `after`, in the order of their changes."""
+        rows = await self._pool.fetch("select read_labels($1, $2, $3, $4)", prompt, version, after, most)
+        return [_kept(row[0]) for row in rows]
+
+    async def of_key(self, tenant_id: str, key_id: str) -> Sequence[KeptLabel]:
+        """Return the labels of a key."""
+        return [_kept(row[0]) for row in await self._pool.fetch("select labels_of($1, $2)", tenant_id, key_id)]
+
+    async def audit_counts(self, *, days: int) -> Sequence[AuditCount]:
+        """Return what audits and feedback of the last days say, by prompt version and source."""
+        return [AuditCount(**row[0]) for row in await self._pool.fetch("select audit_counts($1)", days)]
+
+
+def _kept(row: Mapping[str, Any]) -> KeptLabel:
+    names = ("tenant_id", "prompt", "prompt_version", "schema_hash", "state", "masked", "analysis", "source", "key_id")
+    return KeptLabel(
+        label=Label(**{name: row[name] for name in names}, wrong=row["wrong_times"] > 0),
+        change_no=row["change_no"],
+        times=row["times"],
+        wrong_times=row["wrong_times"],
+    )

@@ -1,0 +1,174 @@
+"""What a replica knows of invalidations, by a clock that tests turn."""
+
+import pytest
+
+from kit.errors import StoreUnavailable
+from services.cache.canonical import key, tag
+from services.cache.entry import About, Entry, new_entry
+from services.cache.generations import POLL_SECONDS, TRUST_SECONDS, Generations, MemoryGenerationStore
+
+
+class Redis:
+    """The last generation, as replicas share it."""
+
+    def __init__(self) -> None:
+        self.generation: int | None = None
+        self.lost = False
+
+    async def latest_generation(self) -> int | None:
+        return None if self.lost else self.generation
+
+    async def publish_generation(self, generation: int) -> bool:
+        if not self.lost:
+            self.generation = max(self.generation or 0, generation)
+        return not self.lost
+
+
+class House:
+    """Replicas with a truth each can lose, and one Redis."""
+
+    def __init__(self, *, redis: bool = True) -> None:
+        self.seconds = 100.0
+        self.truth = MemoryGenerationStore()
+        self.redis = Redis() if redis else None
+        self.forgotten = 0
+
+    def replica(self, store: MemoryGenerationStore | None = None) -> Generations:
+        def forget() -> None:
+            self.forgotten += 1
+
+        return Generations(store or self.truth, self.redis, seconds=lambda: self.seconds, forget=forget)
+
+
+class LostStore(MemoryGenerationStore):
+    """One replica's way to a truth that others still reach."""
+
+    def __init__(self, truth: MemoryGenerationStore) -> None:
+        super().__init__()
+        self.truth = truth
+
+    async def since(self, generation):
+        self._answer()
+        return await self.truth.since(generation)
+
+
+def an_entry(*tags: str, generation: int = 0) -> Entry:
+    named = key(
+        tenant_id="loc_1",
+        contact_id=None,
+        prompt="p",
+        version=1,
+        model="m",
+        parameters={},
+        schema_hash="",
+        variables={},
+    )
+    return new_entry(
+        named, content="x", prompt_version="p@1", model="m", cost_microusd=1, now=0.0, luck=0.0,
+        about=About(tags=tags, generation=generation),
+    )  # fmt: skip
+
+
+ONE, OTHER = tag("tag", "loc_1", "one"), tag("tag", "loc_1", "other")
+
+
+async def test_entry_holds_until_one_of_its_tags_is_invalidated_later():
+    replica = House().replica()
+    await replica.invalidate([ONE])
+    assert [replica.holds(entry) for entry in (an_entry(ONE), an_entry(OTHER), an_entry(OTHER, ONE))] == [
+        False,
+        True,
+        False,
+    ]
+    assert replica.holds(an_entry(ONE, generation=1))
+    await replica.invalidate([ONE])
+    assert not replica.holds(an_entry(ONE, generation=1))
+
+
+async def test_replica_that_has_not_asked_for_too_long_asks_before_it_serves():
+    house = House()
+    one, other = house.replica(), house.replica()
+    assert await other.trust()
+    await one.invalidate([ONE])
+    house.seconds += TRUST_SECONDS + 0.01
+    assert not other.trusted
+    assert await other.trust()
+    assert not other.holds(an_entry(ONE))
+
+
+async def test_old_answer_is_served_for_less_than_a_second_whatever_a_replica_can_reach():
+    assert POLL_SECONDS < TRUST_SECONDS < 1.0
+    house = House()
+    way = LostStore(house.truth)
+    one, other = house.replica(), house.replica(way)
+    assert await other.trust()
+    way.lost = True
+    await one.invalidate([ONE])
+    house.seconds += TRUST_SECONDS + 0.01
+    # Redis says that there is news, and not which: nothing may be served.
+    assert not await other.trust()
+    way.lost = False
+    assert await other.trust() and not other.holds(an_entry(ONE))
+
+
+async def test_replica_goes_on_without_postgres_while_redis_says_that_nothing_is_new():
+    house = House()
+    way = LostStore(house.truth)
+    replica = house.replica(way)
+    assert await replica.trust()
+    way.lost = True
+    for _ in range(5):
+        house.seconds += TRUST_SECONDS + 0.01
+        assert await replica.trust()
+    assert house.redis is not None
+    house.redis.lost = True
+    house.seconds += TRUST_SECONDS + 0.01
+    assert not await replica.trust()
+
+
+async def test_flushed_redis_says_nothing_and_is_not_taken_for_no_news():
+    house = House()
+    way = LostStore(house.truth)
+    replica = house.replica(way)
+    assert await replica.trust()
+    assert house.redis is not None
+    house.redis.generation, way.lost = None, True
+    house.seconds += TRUST_SECONDS + 0.01
+    assert not await replica.trust()
+
+
+async def test_without_redis_a_lost_postgres_leaves_nothing_to_be_heard():
+    house = House(redis=False)
+    replica = house.replica()
+    assert await replica.trust()
+    house.truth.lost = True
+    house.seconds += 60
+    assert await replica.trust()
+
+
+async def test_replica_that_never_asked_successfully_serves_nothing():
+    house = House()
+    house.truth.lost = True
+    assert not await house.replica().trust()
+
+
+async def test_invalidation_that_redis_did_not_take_is_told_and_can_be_repeated():
+    house = House()
+    replica = house.replica()
+    assert house.redis is not None
+    house.redis.lost = True
+    with pytest.raises(StoreUnavailable):
+        await replica.invalidate([ONE])
+    house.redis.lost = False
+    assert await replica.invalidate([ONE]) == 2
+
+
+async def test_memory_is_emptied_by_news_and_not_by_the_first_look():
+    house = House()
+    one, other = house.replica(), house.replica()
+    await one.refresh()
+    await one.invalidate([ONE])
+    assert house.forgotten == 1
+    await other.refresh()
+    await other.refresh()
+    assert house.forgotten == 1
