@@ -35,6 +35,10 @@ bench-conversations: $(DEV)  # play the authored conversations against the whole
 bench-handoff: $(DEV) $(LANGGRAPH)/.venv/.installed  # handoffs beside a bare echo, a durable commit and LangGraph; rewrites its part of bench/RESULTS.md
 	@$(BIN)/python -m bench.handoff --write
 
+.PHONY: mutants-handoff
+mutants-handoff: $(DEV)  # take the mechanisms behind the guarantees out one at a time; see docs/guarantees.md
+	@$(BIN)/python -m tools.mechanisms $(MECHANISMS)
+
 protos: $(DEV)       # generate protos/gen from the contracts
 	@$(BIN)/python -m tools.protos
 

@@ -356,6 +356,12 @@ async def test_target_that_fails_at_first_is_asked_again(desk: Desk) -> None:
     assert len(desk.bots["buyer"].offers) == 2
 
 
+async def test_target_that_hangs_once_is_asked_again_after_the_deadline_of_the_call(desk: Desk) -> None:
+    desk.bots["buyer"].answers = [ScriptedBot.HANG, ACCEPT]
+    assert (await desk.settled(await desk.request("lead>buyer"))).state == pb.HANDOFF_STATE_ACCEPTED
+    assert (len(desk.bots["buyer"].offers), desk.bots["buyer"].given_up) == (2, 1)
+
+
 async def test_target_that_never_answers_loses_the_contact_and_is_not_asked_for_that_message_again(desk: Desk) -> None:
     desk.bots["buyer"].answers = [ScriptedBot.HANG]
     await desk.put_message("I want to buy")

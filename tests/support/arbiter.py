@@ -46,6 +46,8 @@ class ScriptedBot(bot_grpc.BotServiceServicer):
         self.name = name
         self.answers: list[Any] = [bot_pb.OFFER_ANSWER_ACCEPT]
         self.offers: list[bot_pb.OfferHandoffRequest] = []
+        self.given_up = 0
+        """Calls that hung here until their caller's deadline."""
         self.target = ""
         self._server: grpc.aio.Server | None = None
 
@@ -54,7 +56,10 @@ class ScriptedBot(bot_grpc.BotServiceServicer):
         self.offers.append(request)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if answer == self.HANG:
-            await asyncio.Event().wait()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                self.given_up += 1
         if isinstance(answer, grpc.StatusCode):
             await context.abort(answer, "scripted")
         return bot_pb.OfferHandoffResponse(answer=answer, reason="full")

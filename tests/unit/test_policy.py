@@ -587,16 +587,36 @@ def test_decision_is_made_again_from_what_was_stored_of_it(snapshot: Snapshot, p
         assert decide(POLICY, *inputs.from_json(stored)) == decide(POLICY, snapshot, proposal)
 
 
-@given(st.lists(st.tuples(st.sampled_from(BOTS), st.integers(0, 40)), max_size=60))
-def test_bots_that_always_want_to_hand_over_never_exceed_three_moves_in_any_hour(wishes: list[tuple[str, int]]) -> None:
-    """Bots ask at any pace; the approved ones make the next history. Checked over every window, not only the last."""
-    now, owner, history = NOON, "lead", tuple[PastHandoff, ...]()
+def moved_at_will(wishes: list[tuple[str, float]]) -> list[PastHandoff]:
+    """Let every owner ask at once for whatever bot comes to its mind, and return what was approved."""
+    now, owner, history = NOON, "lead", list[PastHandoff]()
     for target, wait in wishes:
         now += minutes(wait)
-        snapshot = Snapshot(now=now, owner=owner, epoch=1, version=1, history=history)
+        snapshot = Snapshot(now=now, owner=owner, epoch=1, version=1, history=tuple(history))
         if decide(POLICY, snapshot, asked(f"{owner}>{target}", confidence=1.0)).approved:
-            history += (PastHandoff(source_bot=owner, target_bot=target, state=State.COMPLETED, decide_time=now),)
+            history.append(PastHandoff(source_bot=owner, target_bot=target, state=State.COMPLETED, decide_time=now))
             owner = target
-    times = [past.decide_time for past in history]
+    return history
+
+
+WISHES = st.lists(st.tuples(st.sampled_from(BOTS), st.sampled_from([0, 0.1, 5, 10, 29.9, 30, 40])), max_size=60)
+
+
+@given(WISHES)
+def test_bots_that_always_want_to_hand_over_come_to_rest_within_two_hops(wishes: list[tuple[str, float]]) -> None:
+    """Three bots, so two hops: whoever gave the contact away in the last 30 minutes does not get it back."""
+    history = moved_at_will(wishes)
+    for index, move in enumerate(history):
+        recent = [past for past in history[:index] if move.decide_time - past.decide_time < minutes(30)]
+        assert len(recent) < 2
+        assert move.target_bot not in {past.source_bot for past in recent}
+
+
+@given(WISHES)
+def test_bots_that_always_want_to_hand_over_never_exceed_three_moves_in_any_hour(
+    wishes: list[tuple[str, float]],
+) -> None:
+    """Bots ask at any pace; the approved ones make the next history. Checked over every window, not only the last."""
+    times = [past.decide_time for past in moved_at_will(wishes)]
     assert all(later - first >= timedelta(hours=1) for first, later in zip(times, times[3:], strict=False))
     assert all(later - first >= timedelta(hours=24) for first, later in zip(times, times[10:], strict=False))
