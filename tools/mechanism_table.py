@@ -300,10 +300,10 @@ MECHANISMS: Final = (
     ),
     Mechanism(
         guarantee="G11",
-        name="take_over: the epoch ends a turn in progress",
-        function="take_over",
-        text="perform change_owner(p_tenant, p_contact, 'human', null, p_cause);",
-        instead="update contact set owner = 'human' where tenant_id = p_tenant and contact_id = p_contact;",
+        name="give_to_human: the epoch ends a turn in progress",
+        function="give_to_human",
+        text="c := change_owner(c.tenant_id, c.contact_id, 'human', null, p_cause);",
+        instead="update contact set owner = 'human' where tenant_id = c.tenant_id and contact_id = c.contact_id;",
         tests=(f"{_LANE}human_takeover_fences_an_open_turn",),
     ),
     Mechanism(

@@ -96,7 +96,7 @@ def run_tests(tree: Path, tests: Sequence[str]) -> tuple[int, dict[str, str], st
         cwd=tree, capture_output=True, text=True, timeout=SECONDS_PER_RUN,
         env={**os.environ, "COLUMNS": "400"}, check=False,
     )  # fmt: skip
-    failures = {}
+    failures: dict[str, str] = {}
     for line in ended.stdout.splitlines():
         if match := re.match(r"(?:FAILED|ERROR) (\S+?::\w+)(?:\[.*?\])?(?: - (.*))?$", line):
             failures.setdefault(match[1], match[2] or "")

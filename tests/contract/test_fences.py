@@ -10,14 +10,12 @@ import asyncpg
 import pytest
 
 from kit import errors
-from kit.clock import utc_now
 from kit.lane import CompleteStatus, Debounce, Event, EventKind, Turn
 from kit.pg.lane import PgLane
 from kit.pg.pool import Pool, open_pool
 from services.handoff import wire
-from services.handoff.arbiter import Arbiter
 from services.handoff.ledger_pg import PostgresLedger
-from tests.support.arbiter import KEY, a_proposal
+from tests.support.arbiter import a_proposal, an_arbiter
 from tests.support.stores import Database
 
 LOC, CONTACT = "loc_1", "c_81"
@@ -102,19 +100,11 @@ async def test_request_id_that_another_contact_is_using_at_this_very_moment_is_s
 ) -> None:
     """Two contacts have two locks, so only the table can tell; the second then finds the first one's decision."""
     await a_turn(pool)
-    arbiter = Arbiter(
-        PostgresLedger(pool),
-        reachable=lambda bot: None,
-        approved=lambda: None,
-        keys=KEY.public,
-        clock=utc_now,
-        offer_life=timedelta(seconds=10),
-    )
     blocked = "select count(*) from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
     async with admin.transaction():
         await put_handoff(admin, "DENIED", contact_id="c_82", request_id="r_1")
         asked = wire.proposal(a_proposal("lead>buyer"), caller="lead")
-        asking = asyncio.create_task(arbiter.request(asked, request_id="r_1"))
+        asking = asyncio.create_task(an_arbiter(PostgresLedger(pool)).request(asked, request_id="r_1"))
         while not await admin.fetchval(blocked):
             await admin.execute("select pg_stat_clear_snapshot()")
     with pytest.raises(errors.RequestIdReused):

@@ -17,13 +17,12 @@ from kit import errors, tickets
 from kit.clock import utc_now
 from services.buyer import bot as buyer
 from services.handoff import wire
-from services.handoff.arbiter import Arbiter
 from services.handoff.ledger import Entry, Reading, Recorded
 from services.handoff.ledger_memory import MemoryLedger
-from services.handoff.values import State, TargetSeen
+from services.handoff.values import State
 from services.lead import bot as lead
 from services.seller import bot as seller
-from tests.support.arbiter import CONTACT, KEY, TENANT, Desk, ScriptedBot, a_proposal, fresh_desk
+from tests.support.arbiter import CONTACT, KEY, TENANT, Desk, ScriptedBot, a_proposal, an_arbiter, fresh_desk
 from tests.support.stores import Database
 
 POLICY_BODY: dict[str, object] = {
@@ -433,27 +432,6 @@ class CountingLedger(MemoryLedger):
     async def record(self, entry: Entry) -> Recorded:
         self.calls.append("record")
         return self.results.pop(0)
-
-
-class Unseen:
-    """Bots that nobody has looked at."""
-
-    def seen(self, bot: str) -> TargetSeen:
-        return TargetSeen()
-
-    def probe(self, bot: str) -> None:
-        raise AssertionError("nobody is sick")
-
-
-def an_arbiter(ledger: CountingLedger) -> Arbiter:
-    return Arbiter(
-        ledger,
-        targets=Unseen(),
-        approved=lambda: None,
-        keys=KEY.public,
-        clock=utc_now,
-        offer_life=timedelta(seconds=10),
-    )
 
 
 async def test_decision_is_one_look_and_one_record() -> None:

@@ -22,8 +22,11 @@ from kit import tickets, tokens
 from kit.clock import utc_now
 from kit.rpc.client import call, open_channel
 from kit.rpc.server import bind, make_server
+from services.handoff.arbiter import Arbiter
+from services.handoff.ledger import Ledger
 from services.handoff.server import build
 from services.handoff.settings import HandoffSettings
+from services.handoff.values import TargetSeen
 from tests.support.stores import Database
 
 TENANT, CONTACT = "loc_1", "c_81"
@@ -85,6 +88,28 @@ class ScriptedBot(bot_grpc.BotServiceServicer):
         """Stop serving at once."""
         if self._server is not None:
             await self._server.stop(0)
+
+
+class Unseen:
+    """Bots that nobody has looked at."""
+
+    def seen(self, bot: str) -> TargetSeen:
+        return TargetSeen()
+
+    def probe(self, bot: str) -> None:
+        raise AssertionError("nobody is sick")
+
+
+def an_arbiter(ledger: Ledger) -> Arbiter:
+    """An arbiter over a ledger, without a server, that knows nothing of its targets."""
+    return Arbiter(
+        ledger,
+        targets=Unseen(),
+        approved=lambda: None,
+        keys=KEY.public,
+        clock=utc_now,
+        offer_life=timedelta(seconds=10),
+    )
 
 
 @dataclass(kw_only=True)
