@@ -50,6 +50,8 @@ EVENTS: Final[dict[str, str]] = {
     "completion.failed": "a prompt could not be answered",
     "model.called": "Claude was asked",
     "model.failed": "Claude gave no answer that may be used",
+    "model.lost": "a model failed several times in a row; it is not asked for a while",
+    "model.recovered": "it answers again",
     "model.abandoned": "nobody waits for the answer any more",
     "budget.exhausted": "money or requests for Claude are used up",
     "tier.lost": "a cache tier does not answer; the others go on",

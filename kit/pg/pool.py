@@ -155,6 +155,8 @@ _GONE: Final = (
     asyncpg.InternalClientError,
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
+    # What a database says that takes no connections for a while: it is being moved or copied.
+    asyncpg.ObjectNotInPrerequisiteStateError,
     asyncpg.AdminShutdownError,
     asyncpg.CrashShutdownError,
     asyncpg.InsufficientResourcesError,

@@ -15,6 +15,7 @@ from services.cache.analysis import NotOfTheText, check, quotes, substance
 from services.cache.canonical import State
 from services.cache.complete import Answered, Asked, Completions, make_asked
 from services.cache.labels import Label, LabelWriter
+from services.cache.limits import Priority
 from services.cache.prompts import Prompt
 from services.cache.student import Guess, Student
 
@@ -105,15 +106,15 @@ class Analyses:
             told={"state": _state(wanted.state), "masked": masked.text} if shared else {},
         )
 
-        def held(content: str) -> str:
-            analysis = _held("upstream", content, prompt, masked)
-            if shared:
-                self._writer.add(_label(asked, wanted.state, masked.text, analysis, labels.UPSTREAM))
-            return analysis
-
         answered = await self._completions.ask(
-            asked, seconds=seconds, guess=lambda: self._guess(asked, wanted.state, masked, shared=shared), check=held
+            asked,
+            seconds=seconds,
+            guess=lambda: self._guess(asked, wanted.state, masked, shared=shared),
+            check=lambda content: _held("upstream", content, prompt, masked),
         )
+        # Once for a call, by who started it; and the prompt's own model alone teaches.
+        if shared and answered.output_tokens and not answered.fallback:
+            self._writer.add(_label(asked, wanted.state, masked.text, answered.content, labels.UPSTREAM))
         return Analysed(
             answered=answered, masked=masked, quotes=quotes(answered.content, prompt.schema, masked), shared=shared
         )
@@ -166,9 +167,12 @@ class Analyses:
                 asked,
                 lambda: end - asyncio.get_running_loop().time(),
                 lambda content: _held("upstream", content, prompt, masked),
+                priority=Priority.AUDIT,
             )
         except PorchlightError as failure:
             metrics.AUDITS.labels(prompt.name, failure.reason).inc()
+            return
+        if written.fallback:
             return
         wrong = substance(written.content, prompt.schema) != substance(guess.analysis, prompt.schema)
         metrics.AUDITS.labels(prompt.name, "WRONG" if wrong else "RIGHT").inc()

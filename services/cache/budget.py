@@ -1,16 +1,13 @@
-"""How much may be asked of Claude: money a day, requests a minute, tries again. Pure."""
+"""How much may be asked of Claude: money a day, tries again. Pure."""
 
-from collections import deque
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Final
 
 from kit.errors import BudgetExhausted
 
-MINUTE_SECONDS: Final = 60.0
 
-
-@dataclass(kw_only=True)
+@dataclass(kw_only=True, eq=False)
 class Reservation:
     """Money that is put aside for one call, until the shared ledger knows what it cost."""
 
@@ -20,11 +17,11 @@ class Reservation:
 
 
 class DayBudget:
-    """Keeps what is spent in a UTC day under a limit, over any number of processes.
+    """What this process knows about a day's money; decides about it while the shared ledger is away.
 
-    What counts as spent is what the shared ledger said last, plus everything of our
-    own that it may not have seen yet. So two processes can overshoot only by what
-    each puts aside between two reads, and one process cannot overshoot at all.
+    What counts as spent is what the ledger said last, plus everything of our own that
+    it may not have seen yet. Of what the ledger said was left, each of several
+    processes takes its part alone, so together they stay within it.
 
     Args:
         limit_microusd: The most that may be spent in a day.
@@ -42,26 +39,48 @@ class DayBudget:
         """What counts as spent today; None before the ledger was read once."""
         return None if self._known is None else self._known + sum(each.amount_microusd for each in self._held)
 
-    def reserve(self, amount_microusd: int, now: datetime) -> Reservation:
-        """Put money aside for a call.
+    @property
+    def known_microusd(self) -> int | None:
+        """What the ledger said last; None before it was read once."""
+        return self._known
+
+    def reserve(
+        self,
+        amount_microusd: int,
+        now: datetime,
+        *,
+        replicas: int = 1,
+        share: float = 1.0,
+        budget: str = "daily_microusd",
+    ) -> Reservation:
+        """Put money aside for a call without asking anybody.
+
+        Args:
+            amount_microusd: The most it can cost.
+            now: When.
+            replicas: How many processes share what is left.
+            share: How much of the limit a call of this urgency may use.
+            budget: What the limit is called.
 
         Raises:
             BudgetExhausted: It would go over the limit, or nobody knows yet what was
                 spent today: without that there is no limit.
         """
         self._turn_day(now)
-        spent = self.spent_microusd
-        if spent is None:
-            raise BudgetExhausted(
-                "what was spent on Claude today is not known yet", budget="daily_microusd", limit=self._limit
-            )
-        if spent + amount_microusd > self._limit:
+        if self._known is None:
+            raise BudgetExhausted("what was spent on Claude today is not known yet", budget=budget, limit=self._limit)
+        ours = sum(each.amount_microusd for each in self._held)
+        if ours + amount_microusd > (int(self._limit * share) - self._known) // replicas:
             raise BudgetExhausted(
                 f"the day's {self._limit} micro-dollars for Claude are used up",
-                retry_after_seconds=_until_tomorrow(now),
-                budget="daily_microusd",
+                retry_after_seconds=until_tomorrow(now),
+                budget=budget,
                 limit=self._limit,
             )
+        return self.hold(amount_microusd)
+
+    def hold(self, amount_microusd: int) -> Reservation:
+        """Count money that the ledger put aside for us."""
         made = Reservation(amount_microusd=amount_microusd)
         self._held.append(made)
         return made
@@ -69,6 +88,10 @@ class DayBudget:
     def settle(self, reservation: Reservation, cost_microusd: int) -> None:
         """Replace what was put aside by what the call cost."""
         reservation.amount_microusd = cost_microusd
+
+    def release(self, reservation: Reservation) -> None:
+        """Count it no more: there will be no call."""
+        self._held.remove(reservation)
 
     def recorded(self, reservation: Reservation) -> None:
         """Note that the shared ledger has the call."""
@@ -95,34 +118,6 @@ class DayBudget:
         self._day = today
 
 
-class MinuteBudget:
-    """At most `limit` requests in any 60 seconds: an exact log, so no window lets twice as many through."""
-
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
-        self._times: deque[float] = deque()
-
-    def take(self, now_seconds: float) -> None:
-        """Count one request.
-
-        Args:
-            now_seconds: On a clock that never goes back.
-
-        Raises:
-            BudgetExhausted: There were `limit` in the last 60 seconds.
-        """
-        while self._times and self._times[0] <= now_seconds - MINUTE_SECONDS:
-            self._times.popleft()
-        if len(self._times) >= self._limit:
-            raise BudgetExhausted(
-                f"{self._limit} requests to Claude were made in the last minute",
-                retry_after_seconds=(self._times[0] if self._times else now_seconds) + MINUTE_SECONDS - now_seconds,
-                budget="requests_per_minute",
-                limit=self._limit,
-            )
-        self._times.append(now_seconds)
-
-
 class RetryBudget:
     """Lets about one in ten requests be a second try, so that retries cannot feed an overload.
 
@@ -147,6 +142,7 @@ class RetryBudget:
         return True
 
 
-def _until_tomorrow(now: datetime) -> float:
+def until_tomorrow(now: datetime) -> float:
+    """Return the seconds until the next UTC day."""
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
     return (midnight - now).total_seconds()

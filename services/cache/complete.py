@@ -11,6 +11,7 @@ from services.cache import metrics
 from services.cache.canonical import Key, key, tag
 from services.cache.entry import About, new_entry
 from services.cache.flight import Flight, Shared
+from services.cache.limits import Priority
 from services.cache.model import Question
 from services.cache.prompts import Prompt
 from services.cache.student import Guess
@@ -67,6 +68,8 @@ class Answered:
     saved_microusd: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    fallback: bool = False
+    """A smaller model wrote it, in the place of the prompt's own."""
 
 
 class Completions:
@@ -123,8 +126,15 @@ class Completions:
             return _from_student(found, asked)
         return _from_model(found, asked, leads=leads)
 
-    async def write(self, asked: Asked, seconds_left: Callable[[], float], check: Callable[[str], str]) -> Written:
-        """Ask Claude, and keep the answer.
+    async def write(
+        self,
+        asked: Asked,
+        seconds_left: Callable[[], float],
+        check: Callable[[str], str],
+        *,
+        priority: Priority = Priority.LIVE,
+    ) -> Written:
+        """Ask Claude, and keep the answer, unless a smaller model gave it.
 
         Raises:
             BudgetExhausted: The budget for the model is used up.
@@ -144,9 +154,12 @@ class Completions:
             key_id=asked.key.key_id,
             tenant_id=asked.tenant_id,
             request_id=asked.request_id,
+            priority=priority,
         )
         written = await self._upstream.ask(call, lambda: seconds_left() - STORE_SECONDS)
         written = replace(written, content=check(written.content))
+        if written.fallback:
+            return written
         entry = new_entry(
             asked.key,
             content=written.content,
@@ -280,8 +293,9 @@ def _from_model(written: Written, asked: Asked, *, leads: bool) -> Answered:
         content=written.content,
         tier="UPSTREAM",
         prompt_version=asked.prompt.prompt_version,
-        model=asked.prompt.model,
+        model=written.model,
         key_id=asked.key.key_id,
+        fallback=written.fallback,
         cost_microusd=written.cost_microusd if leads else 0,
         input_tokens=tokens.input + tokens.cache_write + tokens.cache_read if leads else 0,
         output_tokens=tokens.output if leads else 0,

@@ -1,24 +1,18 @@
-"""What every call to Claude cost: a port, its twin in memory, and who brings the rows there."""
+"""What every call to Claude cost, and what calls under way may cost yet: a port and its twin in memory."""
 
-import asyncio
-import contextlib
-from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Final, Protocol
 
-from kit.clock import Clock
-from kit.errors import BudgetExhausted, StoreUnavailable
-from kit.log import describe, get_logger
-from services.cache import metrics
-from services.cache.budget import DayBudget, Reservation
+from kit.clock import Clock, utc_now
+from kit.errors import StoreUnavailable
 from services.cache.pricing import PRICE_VERSION
 
-log = get_logger()
-
-MOST_WAITING: Final = 10_000
-"""Rows that may wait for Postgres; beyond that nothing is asked of Claude, since nobody could account for it."""
-
-_RETRY_SECONDS: Final = 1.0
+HOLD: Final = timedelta(minutes=1)
+"""After this a call whose outcome nobody recorded is booked with the most it can have cost."""
+LOST: Final = "LOST"
+"""The outcome of such a call; what its process says later takes its place."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,11 +40,32 @@ class CallRow:
     price_version: str = PRICE_VERSION
 
 
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """What the ledger says when money is asked for."""
+
+    budget: str
+    """The budget that is used up; "" when the money is put aside."""
+    total_spent_microusd: int
+    """Of today, by all tenants, calls under way left out."""
+    tenant_spent_microusd: int
+
+
 class Ledger(Protocol):
     """Where the rows are kept, for all processes."""
 
+    async def reserve(self, row: CallRow, *, total_microusd: int, tenant_microusd: int) -> Spent:
+        """Put a call's cost aside in one step, unless that with all else would go over a limit.
+
+        A row that nobody records within `HOLD` is recorded as it is given here. The
+        same `call_id` again changes nothing.
+
+        Raises:
+            StoreUnavailable: Whether it is put aside is unknown.
+        """
+
     async def record(self, row: CallRow) -> None:
-        """Keep a row; the same `call_id` again changes nothing.
+        """Keep a row and let go what was put aside for it; the same `call_id` again changes nothing.
 
         Raises:
             StoreUnavailable: Whether it is kept is unknown.
@@ -67,97 +82,55 @@ class Ledger(Protocol):
 class MemoryLedger:
     """Keeps rows in a dict; `lost` makes it unavailable."""
 
-    def __init__(self) -> None:
+    def __init__(self, clock: Clock = utc_now) -> None:
         self.rows: dict[str, CallRow] = {}
         self.lost = False
+        self._clock = clock
+        self._ends: dict[str, datetime] = {}
+        self._holds: dict[str, tuple[CallRow, datetime]] = {}
+
+    async def reserve(self, row: CallRow, *, total_microusd: int, tenant_microusd: int) -> Spent:
+        """Put a call's cost aside in one step."""
+        self._answer()
+        now = self._clock()
+        for held, _ in [hold for hold in self._holds.values() if hold[1] <= now]:
+            self._keep(held, now)
+        mine = self._sum(lambda each: each.tenant_id == row.tenant_id)
+        total = self._sum(lambda _: True)
+        held_total = sum(held.cost_microusd for held, _ in self._holds.values())
+        held_mine = sum(held.cost_microusd for held, _ in self._holds.values() if held.tenant_id == row.tenant_id)
+        budget = ""
+        if row.call_id not in self._holds and row.call_id not in self.rows:
+            if mine + held_mine + row.cost_microusd > tenant_microusd:
+                budget = "tenant_daily_microusd"
+            elif total + held_total + row.cost_microusd > total_microusd:
+                budget = "daily_microusd"
+            else:
+                self._holds[row.call_id] = (row, now + HOLD)
+        return Spent(budget=budget, total_spent_microusd=total, tenant_spent_microusd=mine)
 
     async def record(self, row: CallRow) -> None:
         """Keep a row."""
         self._answer()
-        self.rows.setdefault(row.call_id, row)
+        self._keep(row, self._clock())
 
     async def spent_today_microusd(self) -> int:
-        """Return the sum of all rows; it never lives past a day."""
+        """Return the sum of today's rows."""
         self._answer()
-        return sum(row.cost_microusd for row in self.rows.values())
+        return self._sum(lambda _: True)
+
+    def _keep(self, row: CallRow, now: datetime) -> None:
+        self._holds.pop(row.call_id, None)
+        known = self.rows.get(row.call_id)
+        if known is None or known.outcome == LOST:
+            self.rows[row.call_id] = row
+            self._ends.setdefault(row.call_id, now)
+
+    def _sum(self, counts: Callable[[CallRow], bool]) -> int:
+        today = self._clock().date()
+        rows = (row for row in self.rows.values() if counts(row) and self._ends[row.call_id].date() == today)
+        return sum(row.cost_microusd for row in rows)
 
     def _answer(self) -> None:
         if self.lost:
             raise StoreUnavailable("the ledger does not answer", store="memory")
-
-
-class Recorder:
-    """Brings rows to the ledger as they come, and the day's total back.
-
-    Callers never wait for it: a row that Postgres does not take waits here, and its
-    cost counts in this process's budget as if it were recorded.
-    """
-
-    def __init__(self, ledger: Ledger, day: DayBudget, *, clock: Clock) -> None:
-        self._ledger = ledger
-        self._day = day
-        self._clock = clock
-        self._waiting: deque[tuple[CallRow, Reservation]] = deque()
-        self._wake = asyncio.Event()
-
-    def check_room(self) -> None:
-        """Raise BudgetExhausted when too many rows wait."""
-        if len(self._waiting) >= MOST_WAITING:
-            raise BudgetExhausted(
-                f"{MOST_WAITING} calls to Claude are not on record yet", budget="unrecorded_calls", limit=MOST_WAITING
-            )
-
-    def add(self, row: CallRow, reservation: Reservation) -> None:
-        """Take a row and the money that was put aside for it."""
-        self._waiting.append((row, reservation))
-        metrics.UNRECORDED.set(len(self._waiting))
-        self._wake.set()
-
-    async def write(self) -> bool:
-        """Bring everything that waits to the ledger; False when something still waits."""
-        while self._waiting:
-            row, reservation = self._waiting[0]
-            try:
-                await self._ledger.record(row)
-            except StoreUnavailable:
-                return False
-            # Protects the worker, and with it the process, from a row that the database
-            # refuses; the others go first from now on.
-            except Exception as error:  # noqa: BLE001
-                log.error("worker.failed", worker="recorder", entry_id=row.call_id, **describe(error))
-                self._waiting.rotate(-1)
-                return False
-            self._waiting.popleft()
-            self._day.recorded(reservation)
-            metrics.UNRECORDED.set(len(self._waiting))
-        return True
-
-    async def read_spent(self) -> None:
-        """Learn what all processes spent today.
-
-        Raises:
-            StoreUnavailable: The last known stays.
-        """
-        read = self._day.read_begins()
-        self._day.read_ends(read, await self._ledger.spent_today_microusd(), self._clock())
-
-    async def know_spent(self) -> None:
-        """Try to learn what was spent today, unless that is known roughly; without it nothing may be spent."""
-        if self._day.spent_microusd is None:
-            with contextlib.suppress(StoreUnavailable):
-                await self.read_spent()
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Write rows as they come, until `stop`."""
-        while not stop.is_set():
-            self._wake.clear()
-            done = await self.write()
-            stopping = asyncio.ensure_future(stop.wait())
-            waking = asyncio.ensure_future(self._wake.wait() if done else asyncio.sleep(_RETRY_SECONDS))
-            try:
-                await asyncio.wait({stopping, waking}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                stopping.cancel()
-                waking.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await waking

@@ -3,14 +3,19 @@
 from dataclasses import asdict
 
 from kit.pg.pool import Pool
-from services.cache.ledger import CallRow
+from services.cache.ledger import CallRow, Spent
 
 
 class PgLedger:
-    """Keeps rows through the functions of `migrations/sql/0002_cache.sql`."""
+    """Keeps rows through the functions of `migrations/sql/0002_cache.sql` and `..._spend.sql`."""
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
+
+    async def reserve(self, row: CallRow, *, total_microusd: int, tenant_microusd: int) -> Spent:
+        """Put a call's cost aside in one step."""
+        wanted = {"row": asdict(row), "total_limit": total_microusd, "tenant_limit": tenant_microusd}
+        return Spent(**await self._pool.fetchval("select reserve_spend($1)", wanted))
 
     async def record(self, row: CallRow) -> None:
         """Keep a row; the same `call_id` again changes nothing."""

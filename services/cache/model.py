@@ -5,6 +5,8 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from services.cache.limits import Use
+
 
 @dataclass(frozen=True, kw_only=True)
 class Question:
@@ -33,23 +35,40 @@ class ModelFailed(Exception):
         retryable: Whether another try may do better.
         may_cost: Whether the model may have worked, unseen by us, and be paid for it.
         retry_after_seconds: When the model wants to be asked again, if it said so.
+        limit: What the model takes in a minute, if it said so.
     """
 
     def __init__(
-        self, defect: str, *, retryable: bool, may_cost: bool, retry_after_seconds: float | None = None
+        self,
+        defect: str,
+        *,
+        retryable: bool,
+        may_cost: bool,
+        retry_after_seconds: float | None = None,
+        limit: Use | None = None,
     ) -> None:
         super().__init__(defect)
         self.defect = defect
         self.retryable = retryable
         self.may_cost = may_cost
         self.retry_after_seconds = retry_after_seconds
+        self.limit = limit
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """A successful answer, unread."""
+
+    body: bytes
+    limit: Use | None = None
+    """What the model takes in a minute, if it said so."""
 
 
 class Model(Protocol):
     """Something that answers, once per call."""
 
-    async def ask(self, question: Question, *, seconds: float) -> bytes:
-        """Return the body of a successful answer, unread.
+    async def ask(self, question: Question, *, seconds: float) -> Sent:
+        """Return a successful answer, unread.
 
         Raises:
             ModelFailed: There is none within `seconds`.
@@ -66,7 +85,7 @@ class MemoryModel:
         self.script = deque(script)
         self.questions: list[Question] = []
 
-    async def ask(self, question: Question, *, seconds: float) -> bytes:
+    async def ask(self, question: Question, *, seconds: float) -> Sent:
         """Return or raise what is next in the script."""
         self.questions.append(question)
         if not self.script:
@@ -74,4 +93,4 @@ class MemoryModel:
         step = self.script.popleft()
         if isinstance(step, ModelFailed):
             raise step
-        return step if isinstance(step, bytes) else await step(question)
+        return Sent(body=step if isinstance(step, bytes) else await step(question))

@@ -77,5 +77,9 @@ def most_microusd(price: Price, *, prompt_bytes: int, max_tokens: int) -> int:
         prompt_bytes: UTF-8 length of everything sent, the schema included.
         max_tokens: What the model may write.
     """
-    read = prompt_bytes // _BYTES_PER_TOKEN + _FRAME_TOKENS
-    return cost_microusd(price, Tokens(cache_write=read, output=max_tokens))
+    return cost_microusd(price, most_tokens(prompt_bytes=prompt_bytes, max_tokens=max_tokens))
+
+
+def most_tokens(*, prompt_bytes: int, max_tokens: int) -> Tokens:
+    """Return the most, and the dearest, that a call can read and write."""
+    return Tokens(cache_write=prompt_bytes // _BYTES_PER_TOKEN + _FRAME_TOKENS, output=max_tokens)

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import random
+import secrets
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
@@ -19,19 +20,23 @@ from kit.process import Served
 from kit.rpc import context
 from services.cache import metrics, wire
 from services.cache.analyze import Analyses
-from services.cache.budget import DayBudget, MinuteBudget
 from services.cache.complete import Answered, Completions
 from services.cache.generations import Generations
 from services.cache.generations_pg import PgGenerationStore
 from services.cache.labels import LabelWriter
 from services.cache.labels_pg import PgLabelStore
-from services.cache.ledger import Recorder
 from services.cache.ledger_pg import PgLedger
+from services.cache.limiter import Limiter
+from services.cache.limiter_redis import RedisBoard
+from services.cache.link_redis import Link
 from services.cache.model import Model
 from services.cache.model_claude import ClaudeModel
+from services.cache.money import Money
 from services.cache.prompts import Prompt, Prompts
 from services.cache.prompts_pg import PgPromptStore
+from services.cache.recorder import Recorder
 from services.cache.settings import CacheSettings
+from services.cache.slots import Slots
 from services.cache.student import NoStudent
 from services.cache.tier_memory import MemoryTier
 from services.cache.tier_redis import RedisTier
@@ -131,27 +136,38 @@ async def assemble(settings: CacheSettings, stack: AsyncExitStack, *, model: Mod
     pool = await open_pool(settings.database_url.get_secret_value(), name="cache")
     stack.push_async_callback(pool.close)
     prompts = Prompts(PgPromptStore(pool))
-    day = DayBudget(settings.daily_microusd)
-    recorder = Recorder(PgLedger(pool), day, clock=clock)
+    ledger = PgLedger(pool)
+    money = Money(
+        ledger,
+        total_microusd=settings.daily_microusd,
+        tenant_microusd=settings.tenant_daily_microusd,
+        replicas=settings.cache_replicas,
+        clock=clock,
+    )
+    recorder = Recorder(ledger, money)
     stack.push_async_callback(_last_write, recorder)
     redis: RedisTier | None = None
+    board: RedisBoard | None = None
     if settings.redis_url.get_secret_value():
-        redis = RedisTier(settings.redis_url.get_secret_value())
-        stack.push_async_callback(redis.close)
+        link = Link(settings.redis_url.get_secret_value())
+        stack.push_async_callback(link.close)
+        redis, board = RedisTier(link), RedisBoard(link)
     near = MemoryTier(settings.l1_bytes)
     generations = Generations(PgGenerationStore(pool), redis, seconds=time.monotonic, forget=near.clear)
     # Jitter and back-off need no secrecy.
     tiers = Tiers(near, redis, clock=clock, luck=random.random, generations=generations)
+    limiter = Limiter(
+        board, limit=settings.minute_limit, replicas=settings.cache_replicas, replica=secrets.token_hex(8)
+    )
     completions = Completions(
         tiers,
         Upstream(
             model,
-            day=day,
-            minute=MinuteBudget(settings.claude_requests_per_minute),
+            limiter=limiter,
+            money=money,
             recorder=recorder,
-            slots=settings.claude_concurrency,
+            slots=Slots(settings.claude_concurrency),
             total_seconds=settings.claude_total_seconds,
-            clock=clock,
             luck=random.random,
         ),
         total_seconds=settings.claude_total_seconds,
@@ -170,7 +186,13 @@ async def assemble(settings: CacheSettings, stack: AsyncExitStack, *, model: Mod
         # Needed to begin with and not to go on: stored answers and known prompts outlive Postgres,
         # and channels do not ask a process that says it is not ready.
         checks={"postgres": prompts.know},
-        workers=[recorder.run, writer.run, generations.run, lambda stop: _keep_fresh(prompts, recorder, stop)],
+        workers=[
+            recorder.run,
+            limiter.run,
+            writer.run,
+            generations.run,
+            lambda stop: _keep_fresh(prompts, recorder, stop),
+        ],
     )
 
 

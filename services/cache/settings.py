@@ -7,6 +7,7 @@ from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from kit.settings import Settings
+from services.cache.limits import Use
 
 MICRO: Final = 1_000_000
 
@@ -29,9 +30,26 @@ class CacheSettings(Settings):
     )
     claude_total_seconds: float = Field(12.0, gt=0, le=12, description="All tries of one completion together.")
     claude_concurrency: int = Field(16, ge=1, le=1_000, description="Requests to Claude at once.")
-    claude_requests_per_minute: int = Field(300, ge=1, le=100_000, description="Requests to Claude in any minute.")
+    claude_requests_per_minute: int = Field(
+        300,
+        ge=1,
+        le=100_000,
+        description="Requests to each model in any minute, all processes; the model may lower it.",
+    )
+    claude_input_tokens_per_minute: int = Field(
+        400_000, ge=1, le=100_000_000, description="Tokens that each model reads in any minute, all processes."
+    )
+    claude_output_tokens_per_minute: int = Field(
+        80_000, ge=1, le=100_000_000, description="Tokens that each model writes in any minute, all processes."
+    )
+    cache_replicas: int = Field(
+        1, ge=1, le=100, description="Cache processes; what one may use alone while Redis or Postgres is away."
+    )
     claude_daily_usd: Decimal = Field(
         Decimal(5), ge=0, le=100_000, decimal_places=6, description="US dollars for Claude in a UTC day, all processes."
+    )
+    claude_tenant_daily_usd: Decimal = Field(
+        Decimal(5), ge=0, le=100_000, decimal_places=6, description="US dollars for Claude in a UTC day, one tenant."
     )
     l1_bytes: int = Field(64 * 1024 * 1024, ge=0, le=2**32, description="Memory of the process for answers.")
 
@@ -39,6 +57,20 @@ class CacheSettings(Settings):
     def daily_microusd(self) -> int:
         """The daily limit in millionths of a US dollar."""
         return int(self.claude_daily_usd * MICRO)
+
+    @property
+    def tenant_daily_microusd(self) -> int:
+        """A tenant's daily limit in millionths of a US dollar."""
+        return int(self.claude_tenant_daily_usd * MICRO)
+
+    @property
+    def minute_limit(self) -> Use:
+        """What each model may be asked for in a minute."""
+        return Use(
+            requests=self.claude_requests_per_minute,
+            input_tokens=self.claude_input_tokens_per_minute,
+            output_tokens=self.claude_output_tokens_per_minute,
+        )
 
     @property
     def has_model(self) -> bool:

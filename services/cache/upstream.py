@@ -1,22 +1,29 @@
-"""Ask the model within time, money and manners: slots, budgets, tries again, a row for every request."""
+"""Ask a model within time, money and manners: slots, limits, budgets, tries again, smaller models, a row for every request."""
 
 import asyncio
 import itertools
 import time
+from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import uuid4
 
-from kit.clock import Clock
 from kit.errors import BudgetExhausted, ModelUnavailable
 from kit.log import get_logger
 from services.cache import metrics
 from services.cache.answer import BadAnswer, check_content, read_reply
-from services.cache.budget import DayBudget, MinuteBudget, RetryBudget
-from services.cache.ledger import CallRow, Recorder
+from services.cache.breaker import Breaker
+from services.cache.budget import RetryBudget
+from services.cache.ladder import goes_on, steps
+from services.cache.ledger import LOST, CallRow
+from services.cache.limiter import Limiter
+from services.cache.limits import SHARES, Priority, Use
 from services.cache.model import Model, ModelFailed, Question
-from services.cache.pricing import PRICES, Price, Tokens, cost_microusd, most_microusd
+from services.cache.money import Hold, Money
+from services.cache.pricing import PRICES, Price, Tokens, cost_microusd, most_microusd, most_tokens
+from services.cache.recorder import Recorder
+from services.cache.slots import Slots
 
 log = get_logger()
 
@@ -27,6 +34,10 @@ LEAST_SECONDS: Final = 1.0
 """A try with less time than this is not worth its tokens."""
 BACKOFF_SECONDS: Final = 0.2
 MOST_BACKOFF_SECONDS: Final = 5.0
+BREAKER_FAILURES: Final = 5
+BREAKER_SECONDS: Final = 5.0
+PATIENCE_SECONDS: Final = 2.0
+"""A model that was given less time than this and did not answer may be well."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +49,7 @@ class Call:
     key_id: str
     tenant_id: str
     request_id: str
+    priority: Priority = Priority.LIVE
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +59,10 @@ class Written:
     content: str
     tokens: Tokens
     cost_microusd: int
+    model: str = ""
+    """Who wrote it."""
+    fallback: bool = False
+    """A smaller model wrote it in the place of the prompt's own: to be served, never stored as that one's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,16 +76,15 @@ class _Outcome:
 
 
 class Upstream:
-    """Asks the model, up to three times.
+    """Asks the models: each up to three times, the smaller ones when the prompt's own is down or used up.
 
     Args:
-        model: None when there is none.
-        day: Money, shared with other processes.
-        minute: Requests.
+        model: Who answers for all of them; None when there is none.
+        limiter: What the models take in a minute, shared with other processes.
+        money: The day's, shared with other processes.
         recorder: Takes a row for each request.
-        slots: How many requests may be under way.
+        slots: Who goes next.
         total_seconds: For all tries together.
-        clock: For the day.
         luck: Gives numbers in [0, 1) for the waits.
     """
 
@@ -77,23 +92,24 @@ class Upstream:
         self,
         model: Model | None,
         *,
-        day: DayBudget,
-        minute: MinuteBudget,
+        limiter: Limiter,
+        money: Money,
         recorder: Recorder,
-        slots: int,
+        slots: Slots,
         total_seconds: float,
-        clock: Clock,
         luck: Callable[[], float],
     ) -> None:
         self._model = model
-        self._day = day
-        self._minute = minute
+        self._limiter = limiter
+        self._money = money
         self._recorder = recorder
-        self._slots = asyncio.Semaphore(slots)
+        self._slots = slots
         self._total_seconds = total_seconds
-        self._clock = clock
         self._luck = luck
         self._retries = RetryBudget()
+        self._breakers: defaultdict[str, Breaker] = defaultdict(
+            lambda: Breaker(failures=BREAKER_FAILURES, open_seconds=BREAKER_SECONDS)
+        )
 
     async def ask(self, call: Call, seconds_left: Callable[[], float]) -> Written:
         """Return an answer that was checked.
@@ -103,37 +119,57 @@ class Upstream:
             seconds_left: How long anybody waits for it.
 
         Raises:
-            BudgetExhausted: Money or requests are used up.
+            BudgetExhausted: Money, requests or tokens are used up.
             ModelUnavailable: No answer that may be used, in the time that was left.
         """
-        model, price = self._model, PRICES.get(call.question.model)
-        if model is None:
+        if self._model is None:
             raise ModelUnavailable("no model is configured", defect="NOT_CONFIGURED")
-        if price is None:
-            raise ModelUnavailable(f"{call.question.model} has no price here", defect="NO_PRICE")
         end = time.monotonic() + self._total_seconds
         try:
             async with asyncio.timeout(self._total_seconds):
-                return await self._ask(model, price, call, lambda: min(seconds_left(), end - time.monotonic()))
+                return await self._descend(self._model, call, lambda: min(seconds_left(), end - time.monotonic()))
         except TimeoutError:
             raise ModelUnavailable("the model took too long", defect="TIMEOUT") from None
 
-    async def _ask(self, model: Model, price: Price, call: Call, left: Callable[[], float]) -> Written:
-        await self._recorder.know_spent()
+    async def _descend(self, model: Model, call: Call, left: Callable[[], float]) -> Written:
+        """Ask the prompt's own model, then the smaller ones; what the first one met is what the caller hears."""
+        first: ModelUnavailable | BudgetExhausted | None = None
+        names = steps(call.question.model)
+        for name in names:
+            step = replace(call, question=replace(call.question, model=name))
+            try:
+                written = await self._ask(model, step, left, last=name == names[-1])
+            except (ModelUnavailable, BudgetExhausted) as failure:
+                first = first or failure
+                passes = isinstance(failure, BudgetExhausted) or goes_on(failure.metadata["defect"])
+                if not passes or left() < LEAST_SECONDS:
+                    break
+            else:
+                return replace(written, model=name, fallback=name != call.question.model)
+        assert first is not None
+        raise first
+
+    async def _ask(self, model: Model, call: Call, left: Callable[[], float], *, last: bool) -> Written:
+        name = call.question.model
+        price = PRICES.get(name)
+        if price is None:
+            raise ModelUnavailable(f"{name} has no price here", defect="NO_PRICE")
         self._retries.first_try()
-        last: ModelFailed | None = None
+        failed: ModelFailed | None = None
         for attempt in itertools.count(1):
             try:
                 return await self._try(model, price, call, attempt, left)
             except ModelFailed as failure:
-                last = failure
-                wait = self._wait(failure, attempt, left())
+                failed = failure
+                # A model that hangs is not asked again while another one could answer in the time.
+                again = last or failure.defect != "TIMEOUT"
+                wait = self._wait(failure, attempt, left()) if again else None
                 if wait is None:
                     raise _unavailable(failure) from failure
             except BudgetExhausted:
-                if last is None:
+                if failed is None:
                     raise
-                raise _unavailable(last) from last
+                raise _unavailable(failed) from failed
             await asyncio.sleep(wait)
         raise AssertionError("count() does not end")
 
@@ -152,18 +188,25 @@ class Upstream:
         return wait
 
     async def _try(self, model: Model, price: Price, call: Call, attempt: int, left: Callable[[], float]) -> Written:
-        async with self._slots:
+        async with self._slots.take(call.priority):
             if left() <= 0:  # the queue took all of it
                 raise ModelFailed("TIMEOUT", retryable=False, may_cost=False)
             question = call.question
             most = most_microusd(price, prompt_bytes=question.bytes, max_tokens=question.max_tokens)
+            row = _row(call, attempt, most)
             self._recorder.check_room()
-            self._minute.take(time.monotonic())
-            reservation = self._day.reserve(most, self._clock())
-            started, outcome = time.monotonic(), _Outcome()
+            breaker = self._breakers[question.model]
+            if not breaker.allows(time.monotonic()):
+                raise ModelFailed("BREAKER_OPEN", retryable=False, may_cost=False)
+            tokens = most_tokens(prompt_bytes=question.bytes, max_tokens=question.max_tokens)
+            await self._limiter.take(question.model, row.call_id, _use(tokens), call.priority)
+            hold, outcome, started = None, _Outcome(), time.monotonic()
             try:
-                body = await model.ask(question, seconds=_attempt_seconds(attempt, left()))
-                reply = read_reply(body)
+                hold = await self._money.reserve(row, share=SHARES[call.priority])
+                started = time.monotonic()
+                sent = await model.ask(question, seconds=_attempt_seconds(attempt, left()))
+                self._limiter.learn(question.model, sent.limit)
+                reply = read_reply(sent.body)
                 outcome = _Outcome(code="MISSHAPEN", stop_reason=reply.stop_reason, tokens=reply.tokens)
                 content = check_content(reply.content, question.schema)
                 outcome = _Outcome(code="ANSWERED", stop_reason=reply.stop_reason, tokens=reply.tokens)
@@ -177,14 +220,57 @@ class Upstream:
                 raise ModelFailed(bad.defect, retryable=False, may_cost=True) from bad
             except ModelFailed as failure:
                 outcome = _Outcome(code=failure.defect, may_cost=failure.may_cost)
+                self._limiter.learn(question.model, failure.limit)
                 raise
             finally:
-                cost = _cost(price, outcome, most)
-                self._day.settle(reservation, cost)
-                row = _row(call, attempt, outcome, cost, time.monotonic() - started)
-                self._recorder.add(row, reservation)
-                _tell(row)
-            return Written(content=content, tokens=reply.tokens, cost_microusd=cost)
+                self._end(row, outcome, hold, price, most, time.monotonic() - started)
+            return Written(content=content, tokens=reply.tokens, cost_microusd=_cost(price, outcome, most))
+
+    def _end(self, row: CallRow, outcome: _Outcome, hold: Hold | None, price: Price, most: int, seconds: float) -> None:
+        """Settle everything that was put aside for a call; without a hold it was never made."""
+        if hold is None:
+            self._limiter.settle(row.model, row.call_id, Use())
+            return
+        self._learn(row.model, outcome.code, seconds)
+        cost, used = _cost(price, outcome, most), outcome.tokens or Tokens()
+        if outcome.tokens is None and outcome.may_cost:
+            self._limiter.settle_at_most(row.model, row.call_id)
+        else:
+            self._limiter.settle(row.model, row.call_id, _use(used))
+        self._money.settle(hold, cost)
+        ended = replace(
+            row,
+            outcome=outcome.code,
+            stop_reason=outcome.stop_reason,
+            input_tokens=used.input,
+            output_tokens=used.output,
+            cache_write_tokens=used.cache_write,
+            cache_read_tokens=used.cache_read,
+            cost_microusd=cost,
+            cost_estimated=outcome.tokens is None and outcome.may_cost,
+            latency_ms=round(seconds * 1000),
+        )
+        self._recorder.add(ended, hold)
+        _tell(ended)
+
+    def _learn(self, model: str, code: str, seconds: float) -> None:
+        """Tell the model's breaker how a call ended.
+
+        A limit that was met is no sign of a model that is down, and no more is a caller
+        with little time.
+        """
+        breaker = self._breakers[model]
+        if code == "TIMEOUT" and seconds < PATIENCE_SECONDS:
+            return
+        if code in _DOWN:
+            if breaker.failed(time.monotonic()):
+                log.warning("model.lost", model=model)
+        elif code not in ("ABANDONED", "RATE_LIMITED") and breaker.succeeded():
+            log.info("model.recovered", model=model)
+        metrics.MODEL_BREAKER.labels(model).set(breaker.state)
+
+
+_DOWN: Final = frozenset({"OVERLOADED", "SERVER_ERROR", "TIMEOUT", "CONNECTION_LOST"})
 
 
 def _attempt_seconds(attempt: int, left: float) -> float:
@@ -197,8 +283,8 @@ def _cost(price: Price, outcome: _Outcome, most: int) -> int:
     return most if outcome.may_cost else 0
 
 
-def _row(call: Call, attempt: int, outcome: _Outcome, cost: int, seconds: float) -> CallRow:
-    tokens = outcome.tokens or Tokens()
+def _row(call: Call, attempt: int, most: int) -> CallRow:
+    """Return what is on record should the process die now."""
     return CallRow(
         call_id=uuid4().hex,
         tenant_id=call.tenant_id,
@@ -207,16 +293,20 @@ def _row(call: Call, attempt: int, outcome: _Outcome, cost: int, seconds: float)
         model=call.question.model,
         key_id=call.key_id,
         attempt=attempt,
-        outcome=outcome.code,
-        stop_reason=outcome.stop_reason,
-        input_tokens=tokens.input,
-        output_tokens=tokens.output,
-        cache_write_tokens=tokens.cache_write,
-        cache_read_tokens=tokens.cache_read,
-        cost_microusd=cost,
-        cost_estimated=outcome.tokens is None and outcome.may_cost,
-        latency_ms=round(seconds * 1000),
+        outcome=LOST,
+        stop_reason="",
+        input_tokens=0,
+        output_tokens=0,
+        cache_write_tokens=0,
+        cache_read_tokens=0,
+        cost_microusd=most,
+        cost_estimated=True,
+        latency_ms=0,
     )
+
+
+def _use(tokens: Tokens) -> Use:
+    return Use(requests=1, input_tokens=tokens.input + tokens.cache_write, output_tokens=tokens.output)
 
 
 def _tell(row: CallRow) -> None:

@@ -90,6 +90,7 @@ def complete_response(answered: Answered) -> pb.CompleteResponse:
         saved_microusd=answered.saved_microusd,
         input_tokens=answered.input_tokens,
         output_tokens=answered.output_tokens,
+        fallback=_fallback(answered),
     )
 
 
@@ -174,6 +175,7 @@ def analyze_response(analysed: Analysed) -> pb.AnalyzeResponse:
         saved_microusd=answered.saved_microusd,
         input_tokens=answered.input_tokens,
         output_tokens=answered.output_tokens,
+        fallback=_fallback(answered),
     )
 
 
@@ -194,3 +196,7 @@ def invalidate_request(request: pb.InvalidateRequest) -> tuple[str, bool]:
         return tag("tenant", tenant_id), False
     kind = "contact" if target == "contact_id" else "tag"
     return tag(kind, tenant_id, checks.identifier(target, getattr(request, target))), kind == "contact"
+
+
+def _fallback(answered: Answered) -> "pb.Fallback.ValueType":
+    return pb.FALLBACK_SMALLER_MODEL if answered.fallback else pb.FALLBACK_NONE

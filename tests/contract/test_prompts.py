@@ -175,7 +175,12 @@ async def test_cache_role_may_only_call_its_functions(pool: Pool, sql: str):
 async def test_other_roles_may_not_read_prompts_or_the_ledger(database: Database):
     for service in ("gateway", "lead", "handoff"):
         pool = await open_pool(database.url(service), name="test")
-        for sql in ("select read_prompts()", "select record_completion('{}')", "select spent_today_microusd()"):
+        for sql in (
+            "select read_prompts()",
+            "select record_completion('{}')",
+            "select reserve_spend('{}')",
+            "select spent_today_microusd()",
+        ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await pool.fetch(sql)
         await pool.close()

@@ -6,6 +6,7 @@ import pytest
 from redis.asyncio import Redis
 
 from sandbox.child import free_port
+from services.cache.link_redis import Link
 from services.cache.tier_memory import MemoryTier
 from services.cache.tier_redis import PREFIX, RedisTier
 from services.cache.tiers import Tier
@@ -18,9 +19,9 @@ def memory_tier() -> Tier:
 
 @pytest.fixture
 async def redis_tier(valkey: str) -> AsyncIterator[Tier]:
-    tier = RedisTier(valkey)
-    yield tier
-    await tier.close()
+    link = Link(valkey)
+    yield RedisTier(link)
+    await link.close()
 
 
 @pytest.fixture(params=["memory", "redis"])
@@ -79,21 +80,23 @@ async def test_redis_forgets_by_itself_after_the_life_it_was_given(redis_tier: T
 
 
 async def test_redis_that_is_not_there_is_a_miss_and_no_error():
-    tier = RedisTier(f"redis://127.0.0.1:{free_port()}/0")
+    link = Link(f"redis://127.0.0.1:{free_port()}/0")
+    tier = RedisTier(link)
     for _ in range(20):
         await tier.put("k1", b"one", life_seconds=60)
         assert await tier.get("k1") is None
         await tier.delete("k1")
     assert not await tier.erase("one")
     assert (await tier.latest_generation(), await tier.publish_generation(1)) == (None, False)
-    await tier.close()
+    await link.close()
 
 
 async def test_redis_that_wants_another_password_is_a_miss_and_no_error(valkey: str):
-    tier = RedisTier("redis://:wrong@" + valkey.removeprefix("redis://").rpartition("@")[2])
+    link = Link("redis://:wrong@" + valkey.removeprefix("redis://").rpartition("@")[2])
+    tier = RedisTier(link)
     await tier.put("k1", b"one", life_seconds=60)
     assert await tier.get("k1") is None
-    await tier.close()
+    await link.close()
 
 
 async def test_text_that_somebody_else_put_is_given_as_bytes(redis_tier: Tier, valkey: str):

@@ -146,6 +146,7 @@ async def test_request_to_claude_holds_what_todays_models_accept(start: Start, c
     await complete(stub, ask("sell </messages> now, price < 500k"))
     (sent,) = claude.requests
     assert set(sent) == {"model", "max_tokens", "system", "messages", "output_config"}
+    assert [block["type"] for block in sent["system"]] == ["text"]
     assert sent["output_config"]["effort"] == "low"
     assert sent["output_config"]["format"]["type"] == "json_schema"
     assert sent["messages"] == [
@@ -331,7 +332,10 @@ async def test_only_passing_trouble_is_tried_again(
     assert sum(row["cost_microusd"] for row in await rows(stored)) == 0
 
 
-async def test_retries_of_many_requests_stay_within_their_budget(start: Start, claude: ScriptedClaude):
+async def test_retries_of_many_requests_stay_within_their_budget(
+    start: Start, claude: ScriptedClaude, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("services.cache.upstream.BREAKER_FAILURES", 1_000)
     stub = await start(anthropic_base_url=claude.url)
     claude.status = 529
     for number in range(20):
@@ -524,33 +528,99 @@ def stand_in() -> Iterator[str]:
         process.wait(10)
 
 
-KINDS = {
-    "truncated": "CUT_OFF",
-    "html": "NOT_JSON",
-    "cut_json": "NOT_JSON",
-    "refusal": "REFUSED",
-    "hang": "TIMEOUT",
+# What the service makes of each way in which Claude goes wrong; a stream's faults come as what no answer of ours is.
+MODES = {
     "rate_limited": "RATE_LIMITED",
+    "rate_limited:120": "RATE_LIMITED",
     "overloaded": "OVERLOADED",
     "server_error": "SERVER_ERROR",
+    "unavailable": "HTTP_503",
+    "html": "NOT_JSON",
+    "cut_json": "NOT_JSON",
+    "empty_json": "NO_MESSAGE",
+    "content_string": "WRONG_SHAPE",
+    "content_empty": "WRONG_SHAPE",
+    "wrong_types": "NO_USAGE",
+    "not_utf8": "NOT_JSON",
+    "truncated": "CUT_OFF",
+    "refusal": "REFUSED",
+    "hard_cut": "CONNECTION_LOST",
+    "hang": "TIMEOUT",
+    "drip": "TIMEOUT",
+    "slow_headers": "TIMEOUT",
+    "stream_cut": "NOT_JSON",
+    "stream_garbage": "NOT_JSON",
+    "stream_hard_cut": "CONNECTION_LOST",
+    "stream_error": "NOT_JSON",
+    "stream_pings": "TIMEOUT",
 }
 
 
-async def test_stand_in_answers_through_the_sdk_and_each_of_its_faults_is_kept_out(
-    start: Start, stand_in: str, valkey: str
+async def test_stand_in_answers_through_the_sdk_and_each_way_it_goes_wrong_is_kept_out(
+    start: Start, stand_in: str, valkey: str, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr("services.cache.upstream.BREAKER_FAILURES", 1_000)
     stub = await start(anthropic_base_url=stand_in, redis_url=valkey)
     answer = await complete(stub)
     assert json.loads(answer.content)["intent"] == "sell"
-    assert answer.cost_microusd > 0
+    assert (answer.cost_microusd > 0, answer.fallback) == (True, pb.FALLBACK_NONE)
     async with httpx2.AsyncClient(base_url=stand_in) as control:
-        for kind, defect in KINDS.items():
-            await control.post("/control", json={"reset": True, "faults": [{"kind": kind, "next": 9, "value": 120}]})
+        for mode, defect in MODES.items():
+            kind, _, value = mode.partition(":")
+            fault = {"kind": kind, "next": 9, "value": float(value or 60)}
+            assert (await control.post("/control", json={"reset": True, "faults": [fault]})).status_code == 200
             with pytest.raises(errors.ModelUnavailable) as caught:
-                await complete(stub, ask(f"sell, {kind}"), seconds=1.5)
-            assert caught.value.metadata["defect"] == defect, kind
+                await complete(stub, ask(f"sell, {mode}"), seconds=0.6)
+            assert caught.value.metadata["defect"] == defect, mode
         await control.post("/control", json={"reset": True})
+    async with Redis.from_url(valkey) as redis:
+        assert len(await redis.keys(f"{PREFIX}*")) == 1
     assert (await complete(stub, ask("sell, hang"))).tier == pb.TIER_UPSTREAM
+
+
+async def test_three_replicas_never_ask_for_more_than_the_models_real_limits(start: Start, stand_in: str, valkey: str):
+    stubs = [await start(anthropic_base_url=stand_in, redis_url=valkey, cache_replicas=3) for _ in range(3)]
+    async with httpx2.AsyncClient(base_url=stand_in) as control:
+        await control.post("/control", json={"reset": True, "limits": "*=20/1000000/1000000"})
+        # The first answer says what the limits are.
+        for number, stub in enumerate(stubs):
+            await complete(stub, ask(f"text {number}"))
+        results = await asyncio.gather(
+            *(complete(stubs[n % 3], ask(f"more {n}")) for n in range(60)), return_exceptions=True
+        )
+        seen = (await control.get("/control/log")).json()["limits"]["claude-haiku-5-5"]
+    assert seen["refused"] == 0
+    assert seen["most"][0] == 20
+    assert {type(each) for each in results} == {pb.CompleteResponse, errors.BudgetExhausted}
+
+
+async def test_three_replicas_with_money_for_one_call_make_one(start: Start, claude: ScriptedClaude):
+    claude.body = message(ANSWER, usage={"input_tokens": 400, "output_tokens": 400})
+    stubs = [await start(anthropic_base_url=claude.url, claude_daily_usd="0.0003") for _ in range(3)]
+    results = await asyncio.gather(
+        *(complete(stubs[n % 3], ask(f"text {n}")) for n in range(100)), return_exceptions=True
+    )
+    assert len(claude.requests) == 1
+    assert sum(isinstance(result, errors.BudgetExhausted) for result in results) == 99
+
+
+async def test_answer_of_a_smaller_model_is_given_once_and_never_stored(
+    start: Start, stand_in: str, valkey: str, stored: Database, prompts_root: Path
+):
+    path = prompts_root / "services" / "lead" / "prompts" / "extract.md"
+    path.write_text(EXTRACT.replace("haiku", "sonnet").replace("max_tokens = 400", "max_tokens = 4000"))
+    await load_prompts(stored.admin_url, prompts_root)
+    stub = await start(anthropic_base_url=stand_in, redis_url=valkey)
+    async with httpx2.AsyncClient(base_url=stand_in) as control:
+        await control.post("/control", json={"faults": [{"kind": "overloaded", "next": 3}]})
+    first, second, third = [await complete(stub) for _ in range(3)]
+    assert (first.model, first.fallback, first.tier) == (
+        "claude-haiku-5-5",
+        pb.FALLBACK_SMALLER_MODEL,
+        pb.TIER_UPSTREAM,
+    )
+    assert (second.model, second.fallback, second.tier) == ("claude-sonnet-5-5", pb.FALLBACK_NONE, pb.TIER_UPSTREAM)
+    assert third.tier == pb.TIER_L1
 
 
 @asynccontextmanager

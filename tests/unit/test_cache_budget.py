@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.errors import BudgetExhausted
-from services.cache.budget import DayBudget, MinuteBudget, RetryBudget
+from services.cache.budget import DayBudget, RetryBudget
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 
@@ -116,31 +116,20 @@ def test_own_spending_never_passes_the_limit_and_is_never_forgotten(calls):
         assert day.spent_microusd == spent <= 200
 
 
-def test_no_60_seconds_hold_more_requests_than_the_limit():
-    minute = MinuteBudget(2)
-    minute.take(0.0)
-    minute.take(59.0)
-    with pytest.raises(BudgetExhausted) as caught:
-        minute.take(59.5)
-    assert caught.value.retry_after_seconds == pytest.approx(0.5)
-    assert caught.value.metadata == {"budget": "requests_per_minute", "limit": "2"}
-    minute.take(60.0)
+def test_processes_that_are_alone_take_a_part_each_of_what_was_left():
+    days = [a_day(100, spent=40) for _ in range(3)]
+    for day in days:
+        day.reserve(20, NOON, replicas=3)
+        with pytest.raises(BudgetExhausted):
+            day.reserve(1, NOON, replicas=3)
+
+
+def test_what_is_not_urgent_leaves_a_part_of_the_limit():
+    day = a_day(100)
+    day.reserve(60, NOON, share=0.6)
     with pytest.raises(BudgetExhausted):
-        minute.take(60.1)
-
-
-@given(st.integers(1, 5), st.lists(st.floats(0, 30), max_size=40))
-def test_any_window_of_a_minute_keeps_the_limit(limit, gaps):
-    minute, now, taken = MinuteBudget(limit), 0.0, []
-    for gap in gaps:
-        now += gap
-        try:
-            minute.take(now)
-        except BudgetExhausted:
-            continue
-        taken.append(now)
-    for end in taken:
-        assert sum(1 for each in taken if end - 60 < each <= end) <= limit
+        day.reserve(1, NOON, share=0.6)
+    day.reserve(40, NOON)
 
 
 def test_one_retry_for_ten_requests():

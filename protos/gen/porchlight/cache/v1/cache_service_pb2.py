@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'porchlight/cache/v1/cache_service.proto\x12\x13porchlight.cache.v1\x1a\x1egoogle/protobuf/duration.proto\"\xdf\x01\n\x0f\x43ompleteRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\ncontact_id\x18\x02 \x01(\t\x12\x0e\n\x06prompt\x18\x03 \x01(\t\x12\r\n\x05label\x18\x04 \x01(\t\x12\x46\n\tvariables\x18\x05 \x03(\x0b\x32\x33.porchlight.cache.v1.CompleteRequest.VariablesEntry\x12\x0c\n\x04tags\x18\x06 \x03(\t\x1a\x30\n\x0eVariablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\x87\x02\n\x10\x43ompleteResponse\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\t\x12\'\n\x04tier\x18\x02 \x01(\x0e\x32\x19.porchlight.cache.v1.Tier\x12\x16\n\x0eprompt_version\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x0e\n\x06key_id\x18\x05 \x01(\t\x12&\n\x03\x61ge\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rcost_microusd\x18\x07 \x01(\x03\x12\x16\n\x0esaved_microusd\x18\x08 \x01(\x03\x12\x14\n\x0cinput_tokens\x18\t \x01(\x03\x12\x15\n\routput_tokens\x18\n \x01(\x03\"F\n\x08OwnValue\x12+\n\x04kind\x18\x01 \x01(\x0e\x32\x1d.porchlight.cache.v1.SpanKind\x12\r\n\x05value\x18\x02 \x01(\t\"\x9b\x01\n\rDialogueState\x12\r\n\x05\x61sked\x18\x01 \x01(\t\x12<\n\x05known\x18\x02 \x03(\x0b\x32-.porchlight.cache.v1.DialogueState.KnownEntry\x12\x0f\n\x07opening\x18\x03 \x01(\x08\x1a,\n\nKnownEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xcb\x01\n\x0e\x41nalyzeRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\ncontact_id\x18\x02 \x01(\t\x12\x0e\n\x06prompt\x18\x03 \x01(\t\x12\r\n\x05label\x18\x04 \x01(\t\x12\r\n\x05texts\x18\x05 \x03(\t\x12\x31\n\x05state\x18\x06 \x01(\x0b\x32\".porchlight.cache.v1.DialogueState\x12\x31\n\nown_values\x18\x07 \x03(\x0b\x32\x1d.porchlight.cache.v1.OwnValue\"j\n\x04Span\x12\x0b\n\x03ref\x18\x01 \x01(\t\x12+\n\x04kind\x18\x02 \x01(\x0e\x32\x1d.porchlight.cache.v1.SpanKind\x12\x0c\n\x04text\x18\x03 \x01(\x05\x12\r\n\x05\x62\x65gin\x18\x04 \x01(\x05\x12\x0b\n\x03\x65nd\x18\x05 \x01(\x05\"A\n\x05Quote\x12\x0e\n\x06masked\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\x05\x12\r\n\x05\x62\x65gin\x18\x03 \x01(\x05\x12\x0b\n\x03\x65nd\x18\x04 \x01(\x05\"\xfc\x02\n\x0f\x41nalyzeResponse\x12\x10\n\x08\x61nalysis\x18\x01 \x01(\t\x12(\n\x05spans\x18\x02 \x03(\x0b\x32\x19.porchlight.cache.v1.Span\x12*\n\x06quotes\x18\x03 \x03(\x0b\x32\x1a.porchlight.cache.v1.Quote\x12\'\n\x04tier\x18\x04 \x01(\x0e\x32\x19.porchlight.cache.v1.Tier\x12\r\n\x05score\x18\x05 \x01(\x01\x12\x0e\n\x06key_id\x18\x06 \x01(\t\x12\x16\n\x0eprompt_version\x18\x07 \x01(\t\x12\r\n\x05model\x18\x08 \x01(\t\x12\x0e\n\x06shared\x18\t \x01(\x08\x12&\n\x03\x61ge\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rcost_microusd\x18\x0b \x01(\x03\x12\x16\n\x0esaved_microusd\x18\x0c \x01(\x03\x12\x14\n\x0cinput_tokens\x18\r \x01(\x03\x12\x15\n\routput_tokens\x18\x0e \x01(\x03\"y\n\x11InvalidateRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x10\n\x06prompt\x18\x02 \x01(\tH\x00\x12\r\n\x03tag\x18\x03 \x01(\tH\x00\x12\x14\n\ncontact_id\x18\x04 \x01(\tH\x00\x12\x10\n\x06tenant\x18\x05 \x01(\x08H\x00\x42\x08\n\x06target\"(\n\x12InvalidateResponse\x12\x12\n\ngeneration\x18\x01 \x01(\x03*h\n\x04Tier\x12\x14\n\x10TIER_UNSPECIFIED\x10\x00\x12\x0b\n\x07TIER_L1\x10\x01\x12\x0b\n\x07TIER_L2\x10\x02\x12\x0b\n\x07TIER_L3\x10\x03\x12\x11\n\rTIER_UPSTREAM\x10\x04\x12\x10\n\x0cTIER_STUDENT\x10\x05*\xf7\x01\n\x08SpanKind\x12\x19\n\x15SPAN_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fSPAN_KIND_MONEY\x10\x01\x12\x13\n\x0fSPAN_KIND_COUNT\x10\x02\x12\x12\n\x0eSPAN_KIND_TIME\x10\x03\x12\x13\n\x0fSPAN_KIND_PHONE\x10\x04\x12\x13\n\x0fSPAN_KIND_EMAIL\x10\x05\x12\x11\n\rSPAN_KIND_URL\x10\x06\x12\x15\n\x11SPAN_KIND_ADDRESS\x10\x07\x12\x12\n\x0eSPAN_KIND_NAME\x10\x08\x12\x13\n\x0fSPAN_KIND_PLACE\x10\t\x12\x15\n\x11SPAN_KIND_LISTING\x10\n2\x9c\x02\n\x0c\x43\x61\x63heService\x12W\n\x08\x43omplete\x12$.porchlight.cache.v1.CompleteRequest\x1a%.porchlight.cache.v1.CompleteResponse\x12T\n\x07\x41nalyze\x12#.porchlight.cache.v1.AnalyzeRequest\x1a$.porchlight.cache.v1.AnalyzeResponse\x12]\n\nInvalidate\x12&.porchlight.cache.v1.InvalidateRequest\x1a\'.porchlight.cache.v1.InvalidateResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'porchlight/cache/v1/cache_service.proto\x12\x13porchlight.cache.v1\x1a\x1egoogle/protobuf/duration.proto\"\xdf\x01\n\x0f\x43ompleteRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\ncontact_id\x18\x02 \x01(\t\x12\x0e\n\x06prompt\x18\x03 \x01(\t\x12\r\n\x05label\x18\x04 \x01(\t\x12\x46\n\tvariables\x18\x05 \x03(\x0b\x32\x33.porchlight.cache.v1.CompleteRequest.VariablesEntry\x12\x0c\n\x04tags\x18\x06 \x03(\t\x1a\x30\n\x0eVariablesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xb8\x02\n\x10\x43ompleteResponse\x12\x0f\n\x07\x63ontent\x18\x01 \x01(\t\x12\'\n\x04tier\x18\x02 \x01(\x0e\x32\x19.porchlight.cache.v1.Tier\x12\x16\n\x0eprompt_version\x18\x03 \x01(\t\x12\r\n\x05model\x18\x04 \x01(\t\x12\x0e\n\x06key_id\x18\x05 \x01(\t\x12&\n\x03\x61ge\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rcost_microusd\x18\x07 \x01(\x03\x12\x16\n\x0esaved_microusd\x18\x08 \x01(\x03\x12\x14\n\x0cinput_tokens\x18\t \x01(\x03\x12\x15\n\routput_tokens\x18\n \x01(\x03\x12/\n\x08\x66\x61llback\x18\x0b \x01(\x0e\x32\x1d.porchlight.cache.v1.Fallback\"F\n\x08OwnValue\x12+\n\x04kind\x18\x01 \x01(\x0e\x32\x1d.porchlight.cache.v1.SpanKind\x12\r\n\x05value\x18\x02 \x01(\t\"\x9b\x01\n\rDialogueState\x12\r\n\x05\x61sked\x18\x01 \x01(\t\x12<\n\x05known\x18\x02 \x03(\x0b\x32-.porchlight.cache.v1.DialogueState.KnownEntry\x12\x0f\n\x07opening\x18\x03 \x01(\x08\x1a,\n\nKnownEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"\xcb\x01\n\x0e\x41nalyzeRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\ncontact_id\x18\x02 \x01(\t\x12\x0e\n\x06prompt\x18\x03 \x01(\t\x12\r\n\x05label\x18\x04 \x01(\t\x12\r\n\x05texts\x18\x05 \x03(\t\x12\x31\n\x05state\x18\x06 \x01(\x0b\x32\".porchlight.cache.v1.DialogueState\x12\x31\n\nown_values\x18\x07 \x03(\x0b\x32\x1d.porchlight.cache.v1.OwnValue\"j\n\x04Span\x12\x0b\n\x03ref\x18\x01 \x01(\t\x12+\n\x04kind\x18\x02 \x01(\x0e\x32\x1d.porchlight.cache.v1.SpanKind\x12\x0c\n\x04text\x18\x03 \x01(\x05\x12\r\n\x05\x62\x65gin\x18\x04 \x01(\x05\x12\x0b\n\x03\x65nd\x18\x05 \x01(\x05\"A\n\x05Quote\x12\x0e\n\x06masked\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\x05\x12\r\n\x05\x62\x65gin\x18\x03 \x01(\x05\x12\x0b\n\x03\x65nd\x18\x04 \x01(\x05\"\xad\x03\n\x0f\x41nalyzeResponse\x12\x10\n\x08\x61nalysis\x18\x01 \x01(\t\x12(\n\x05spans\x18\x02 \x03(\x0b\x32\x19.porchlight.cache.v1.Span\x12*\n\x06quotes\x18\x03 \x03(\x0b\x32\x1a.porchlight.cache.v1.Quote\x12\'\n\x04tier\x18\x04 \x01(\x0e\x32\x19.porchlight.cache.v1.Tier\x12\r\n\x05score\x18\x05 \x01(\x01\x12\x0e\n\x06key_id\x18\x06 \x01(\t\x12\x16\n\x0eprompt_version\x18\x07 \x01(\t\x12\r\n\x05model\x18\x08 \x01(\t\x12\x0e\n\x06shared\x18\t \x01(\x08\x12&\n\x03\x61ge\x18\n \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x15\n\rcost_microusd\x18\x0b \x01(\x03\x12\x16\n\x0esaved_microusd\x18\x0c \x01(\x03\x12\x14\n\x0cinput_tokens\x18\r \x01(\x03\x12\x15\n\routput_tokens\x18\x0e \x01(\x03\x12/\n\x08\x66\x61llback\x18\x0f \x01(\x0e\x32\x1d.porchlight.cache.v1.Fallback\"y\n\x11InvalidateRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x10\n\x06prompt\x18\x02 \x01(\tH\x00\x12\r\n\x03tag\x18\x03 \x01(\tH\x00\x12\x14\n\ncontact_id\x18\x04 \x01(\tH\x00\x12\x10\n\x06tenant\x18\x05 \x01(\x08H\x00\x42\x08\n\x06target\"(\n\x12InvalidateResponse\x12\x12\n\ngeneration\x18\x01 \x01(\x03*h\n\x04Tier\x12\x14\n\x10TIER_UNSPECIFIED\x10\x00\x12\x0b\n\x07TIER_L1\x10\x01\x12\x0b\n\x07TIER_L2\x10\x02\x12\x0b\n\x07TIER_L3\x10\x03\x12\x11\n\rTIER_UPSTREAM\x10\x04\x12\x10\n\x0cTIER_STUDENT\x10\x05*\xf7\x01\n\x08SpanKind\x12\x19\n\x15SPAN_KIND_UNSPECIFIED\x10\x00\x12\x13\n\x0fSPAN_KIND_MONEY\x10\x01\x12\x13\n\x0fSPAN_KIND_COUNT\x10\x02\x12\x12\n\x0eSPAN_KIND_TIME\x10\x03\x12\x13\n\x0fSPAN_KIND_PHONE\x10\x04\x12\x13\n\x0fSPAN_KIND_EMAIL\x10\x05\x12\x11\n\rSPAN_KIND_URL\x10\x06\x12\x15\n\x11SPAN_KIND_ADDRESS\x10\x07\x12\x12\n\x0eSPAN_KIND_NAME\x10\x08\x12\x13\n\x0fSPAN_KIND_PLACE\x10\t\x12\x15\n\x11SPAN_KIND_LISTING\x10\n*S\n\x08\x46\x61llback\x12\x18\n\x14\x46\x41LLBACK_UNSPECIFIED\x10\x00\x12\x11\n\rFALLBACK_NONE\x10\x01\x12\x1a\n\x16\x46\x41LLBACK_SMALLER_MODEL\x10\x02\x32\x9c\x02\n\x0c\x43\x61\x63heService\x12W\n\x08\x43omplete\x12$.porchlight.cache.v1.CompleteRequest\x1a%.porchlight.cache.v1.CompleteResponse\x12T\n\x07\x41nalyze\x12#.porchlight.cache.v1.AnalyzeRequest\x1a$.porchlight.cache.v1.AnalyzeResponse\x12]\n\nInvalidate\x12&.porchlight.cache.v1.InvalidateRequest\x1a\'.porchlight.cache.v1.InvalidateResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -36,34 +36,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COMPLETEREQUEST_VARIABLESENTRY']._serialized_options = b'8\001'
   _globals['_DIALOGUESTATE_KNOWNENTRY']._loaded_options = None
   _globals['_DIALOGUESTATE_KNOWNENTRY']._serialized_options = b'8\001'
-  _globals['_TIER']._serialized_start=1747
-  _globals['_TIER']._serialized_end=1851
-  _globals['_SPANKIND']._serialized_start=1854
-  _globals['_SPANKIND']._serialized_end=2101
+  _globals['_TIER']._serialized_start=1845
+  _globals['_TIER']._serialized_end=1949
+  _globals['_SPANKIND']._serialized_start=1952
+  _globals['_SPANKIND']._serialized_end=2199
+  _globals['_FALLBACK']._serialized_start=2201
+  _globals['_FALLBACK']._serialized_end=2284
   _globals['_COMPLETEREQUEST']._serialized_start=97
   _globals['_COMPLETEREQUEST']._serialized_end=320
   _globals['_COMPLETEREQUEST_VARIABLESENTRY']._serialized_start=272
   _globals['_COMPLETEREQUEST_VARIABLESENTRY']._serialized_end=320
   _globals['_COMPLETERESPONSE']._serialized_start=323
-  _globals['_COMPLETERESPONSE']._serialized_end=586
-  _globals['_OWNVALUE']._serialized_start=588
-  _globals['_OWNVALUE']._serialized_end=658
-  _globals['_DIALOGUESTATE']._serialized_start=661
-  _globals['_DIALOGUESTATE']._serialized_end=816
-  _globals['_DIALOGUESTATE_KNOWNENTRY']._serialized_start=772
-  _globals['_DIALOGUESTATE_KNOWNENTRY']._serialized_end=816
-  _globals['_ANALYZEREQUEST']._serialized_start=819
-  _globals['_ANALYZEREQUEST']._serialized_end=1022
-  _globals['_SPAN']._serialized_start=1024
-  _globals['_SPAN']._serialized_end=1130
-  _globals['_QUOTE']._serialized_start=1132
-  _globals['_QUOTE']._serialized_end=1197
-  _globals['_ANALYZERESPONSE']._serialized_start=1200
-  _globals['_ANALYZERESPONSE']._serialized_end=1580
-  _globals['_INVALIDATEREQUEST']._serialized_start=1582
-  _globals['_INVALIDATEREQUEST']._serialized_end=1703
-  _globals['_INVALIDATERESPONSE']._serialized_start=1705
-  _globals['_INVALIDATERESPONSE']._serialized_end=1745
-  _globals['_CACHESERVICE']._serialized_start=2104
-  _globals['_CACHESERVICE']._serialized_end=2388
+  _globals['_COMPLETERESPONSE']._serialized_end=635
+  _globals['_OWNVALUE']._serialized_start=637
+  _globals['_OWNVALUE']._serialized_end=707
+  _globals['_DIALOGUESTATE']._serialized_start=710
+  _globals['_DIALOGUESTATE']._serialized_end=865
+  _globals['_DIALOGUESTATE_KNOWNENTRY']._serialized_start=821
+  _globals['_DIALOGUESTATE_KNOWNENTRY']._serialized_end=865
+  _globals['_ANALYZEREQUEST']._serialized_start=868
+  _globals['_ANALYZEREQUEST']._serialized_end=1071
+  _globals['_SPAN']._serialized_start=1073
+  _globals['_SPAN']._serialized_end=1179
+  _globals['_QUOTE']._serialized_start=1181
+  _globals['_QUOTE']._serialized_end=1246
+  _globals['_ANALYZERESPONSE']._serialized_start=1249
+  _globals['_ANALYZERESPONSE']._serialized_end=1678
+  _globals['_INVALIDATEREQUEST']._serialized_start=1680
+  _globals['_INVALIDATEREQUEST']._serialized_end=1801
+  _globals['_INVALIDATERESPONSE']._serialized_start=1803
+  _globals['_INVALIDATERESPONSE']._serialized_end=1843
+  _globals['_CACHESERVICE']._serialized_start=2287
+  _globals['_CACHESERVICE']._serialized_end=2571
 # @@protoc_insertion_point(module_scope)

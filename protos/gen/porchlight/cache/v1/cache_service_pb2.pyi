@@ -112,6 +112,30 @@ SPAN_KIND_LISTING: SpanKind.ValueType  # 10
 """The id of a listing."""
 Global___SpanKind: _TypeAlias = SpanKind  # noqa: Y015
 
+class _Fallback:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _FallbackEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Fallback.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    FALLBACK_UNSPECIFIED: _Fallback.ValueType  # 0
+    """Do not use this default value."""
+    FALLBACK_NONE: _Fallback.ValueType  # 1
+    """Nobody: the answer is the prompt's own model's."""
+    FALLBACK_SMALLER_MODEL: _Fallback.ValueType  # 2
+    """A smaller model, named in `model`."""
+
+class Fallback(_Fallback, metaclass=_FallbackEnumTypeWrapper):
+    """Who answers when a prompt's own model does not. New values may be added."""
+
+FALLBACK_UNSPECIFIED: Fallback.ValueType  # 0
+"""Do not use this default value."""
+FALLBACK_NONE: Fallback.ValueType  # 1
+"""Nobody: the answer is the prompt's own model's."""
+FALLBACK_SMALLER_MODEL: Fallback.ValueType  # 2
+"""A smaller model, named in `model`."""
+Global___Fallback: _TypeAlias = Fallback  # noqa: Y015
+
 @_typing.final
 class CompleteRequest(_message.Message):
     """Request for [Complete][CacheService.Complete]."""
@@ -202,6 +226,7 @@ class CompleteResponse(_message.Message):
     SAVED_MICROUSD_FIELD_NUMBER: _builtins.int
     INPUT_TOKENS_FIELD_NUMBER: _builtins.int
     OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    FALLBACK_FIELD_NUMBER: _builtins.int
     content: _builtins.str
     """The answer: JSON of the prompt's schema, or text for a prompt without one."""
     tier: Global___Tier.ValueType
@@ -222,6 +247,10 @@ class CompleteResponse(_message.Message):
     """Tokens that Claude read for this call; 0 unless UPSTREAM."""
     output_tokens: _builtins.int
     """Tokens that Claude wrote for this call; 0 unless UPSTREAM."""
+    fallback: Global___Fallback.ValueType
+    """Who answered in the place of the prompt's own model, when that was down or
+    used up. Such an answer is given once and never stored.
+    """
     @_builtins.property
     def age(self) -> _duration_pb2.Duration:
         """How long ago Claude wrote it; zero when it was written now."""
@@ -239,10 +268,11 @@ class CompleteResponse(_message.Message):
         saved_microusd: _builtins.int = ...,
         input_tokens: _builtins.int = ...,
         output_tokens: _builtins.int = ...,
+        fallback: Global___Fallback.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["age", b"age"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "content", b"content", "cost_microusd", b"cost_microusd", "input_tokens", b"input_tokens", "key_id", b"key_id", "model", b"model", "output_tokens", b"output_tokens", "prompt_version", b"prompt_version", "saved_microusd", b"saved_microusd", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "content", b"content", "cost_microusd", b"cost_microusd", "fallback", b"fallback", "input_tokens", b"input_tokens", "key_id", b"key_id", "model", b"model", "output_tokens", b"output_tokens", "prompt_version", b"prompt_version", "saved_microusd", b"saved_microusd", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -479,6 +509,7 @@ class AnalyzeResponse(_message.Message):
     SAVED_MICROUSD_FIELD_NUMBER: _builtins.int
     INPUT_TOKENS_FIELD_NUMBER: _builtins.int
     OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    FALLBACK_FIELD_NUMBER: _builtins.int
     analysis: _builtins.str
     """JSON of the prompt's schema. A value is a choice of the schema, or the
     `ref` of a span; every other text in it is one of `quotes`.
@@ -505,6 +536,10 @@ class AnalyzeResponse(_message.Message):
     """Tokens that Claude read for this call; 0 unless UPSTREAM."""
     output_tokens: _builtins.int
     """Tokens that Claude wrote for this call; 0 unless UPSTREAM."""
+    fallback: Global___Fallback.ValueType
+    """Who answered in the place of the prompt's own model, as in
+    `CompleteResponse`.
+    """
     @_builtins.property
     def spans(self) -> _containers.RepeatedCompositeFieldContainer[Global___Span]:
         """What was masked, in the order of the texts."""
@@ -534,10 +569,11 @@ class AnalyzeResponse(_message.Message):
         saved_microusd: _builtins.int = ...,
         input_tokens: _builtins.int = ...,
         output_tokens: _builtins.int = ...,
+        fallback: Global___Fallback.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["age", b"age"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "analysis", b"analysis", "cost_microusd", b"cost_microusd", "input_tokens", b"input_tokens", "key_id", b"key_id", "model", b"model", "output_tokens", b"output_tokens", "prompt_version", b"prompt_version", "quotes", b"quotes", "saved_microusd", b"saved_microusd", "score", b"score", "shared", b"shared", "spans", b"spans", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "analysis", b"analysis", "cost_microusd", b"cost_microusd", "fallback", b"fallback", "input_tokens", b"input_tokens", "key_id", b"key_id", "model", b"model", "output_tokens", b"output_tokens", "prompt_version", b"prompt_version", "quotes", b"quotes", "saved_microusd", b"saved_microusd", "score", b"score", "shared", b"shared", "spans", b"spans", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
