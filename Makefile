@@ -35,9 +35,12 @@ bench-conversations: $(DEV)  # play the authored conversations against the whole
 bench-handoff: $(DEV) $(LANGGRAPH)/.venv/.installed  # handoffs beside a bare echo, a durable commit and LangGraph; rewrites its part of bench/RESULTS.md
 	@$(BIN)/python -m bench.handoff --write
 
-.PHONY: mutants-handoff
+.PHONY: mutants-handoff load-handoff
 mutants-handoff: $(DEV)  # take the mechanisms behind the guarantees out one at a time; see docs/guarantees.md
 	@$(BIN)/python -m tools.mechanisms $(MECHANISMS)
+
+load-handoff: $(DEV)  # 100,000 random requests over 5,000 contacts and 4 arbiters, judged from the database; ARGS="--seed 7" for one again
+	@$(BIN)/python -m tests.support.handoff_load $(ARGS)
 
 protos: $(DEV)       # generate protos/gen from the contracts
 	@$(BIN)/python -m tools.protos
