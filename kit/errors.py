@@ -160,6 +160,12 @@ class Contended(Conflict):
     reason = "CONTENDED"
 
 
+class PolicyChanged(Conflict):
+    """The policy was changed since the version that the caller looked at."""
+
+    reason = "POLICY_CHANGED"
+
+
 class ContactNotFound(Missing):
     """No such contact has ever been heard of."""
 
@@ -170,6 +176,12 @@ class HandoffNotFound(Missing):
     """No such handoff exists."""
 
     reason = "HANDOFF_NOT_FOUND"
+
+
+class PolicyNotFound(Missing):
+    """There is no such version of the policy."""
+
+    reason = "POLICY_NOT_FOUND"
 
 
 class PromptNotFound(Missing):
@@ -240,8 +252,10 @@ BY_REASON: Final[dict[str, type[PorchlightError]]] = {
         WrongHandoffState,
         StaleTurn,
         Contended,
+        PolicyChanged,
         ContactNotFound,
         HandoffNotFound,
+        PolicyNotFound,
         PromptNotFound,
         SalesSourceNotFound,
         BudgetExhausted,

@@ -46,6 +46,7 @@ EVENTS: Final[dict[str, str]] = {
     "handoff.failed": "an offer could not be made or settled this time; it is tried again",
     "handoff.replayed": "a request id came again; the first answer was given",
     "ticket.refused": "a ticket was not good",
+    "policy.changed": "the operator wrote a new version of the handoff policy",
     "completion.answered": "a prompt was answered, the canonical line of the cache",
     "completion.failed": "a prompt could not be answered",
     "model.called": "Claude was asked",

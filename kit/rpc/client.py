@@ -21,6 +21,7 @@ IDEMPOTENT: Final = (
     ("porchlight.handoff.v1.HandoffService", "GetOwner"),
     ("porchlight.handoff.v1.HandoffService", "GetHandoff"),
     ("porchlight.handoff.v1.HandoffService", "ListHandoffs"),
+    ("porchlight.handoff.v1.HandoffService", "GetPolicy"),
     ("porchlight.contact.v1.ContactService", "GetTimeline"),
     ("porchlight.ops.v1.OpsService", "ListLanes"),
 )

@@ -12,6 +12,9 @@ from services.handoff.values import Handoff, Snapshot, State
 Position: TypeAlias = tuple[datetime, str]
 """Where a page of handoffs ended: decide time and handoff id."""
 
+Cursor: TypeAlias = tuple[int, int]
+"""A place in what happens: transaction and event."""
+
 
 class Recorded(enum.Enum):
     """What became of a decision that was to be written."""
@@ -86,6 +89,47 @@ class Owner:
     pending_handoff_id: str | None
 
 
+@dataclass(frozen=True, kw_only=True)
+class PolicyVersion:
+    """A version of the policy as it is stored; see `read_policy` for `body`."""
+
+    version: int
+    body: object
+    author: str
+    reason: str
+    create_time: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decided:
+    """A decision with what it takes to make it again.
+
+    `inputs` is None when nobody decided, or when the contact was deleted.
+    """
+
+    handoff: Handoff
+    inputs: Mapping[str, Any] | None = field(repr=False)
+    policy: PolicyVersion | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Change:
+    """A state that a handoff came to, with the record as it stands now."""
+
+    cursor: Cursor
+    handoff: Handoff
+    state: State
+    event_time: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changes:
+    """What happened after a place; `head` is where whoever has read it all stands."""
+
+    head: Cursor
+    found: Sequence[Change]
+
+
 class Ledger(Protocol):
     """Holds contacts' owners and every decision. Its clock is the one that counts.
 
@@ -136,6 +180,30 @@ class Ledger(Protocol):
 
     async def escalations(self, tenant_id: str, *, limit: int, before: Position | None) -> list[Handoff]:
         """Return the handoffs by which people have contacts now, newest first."""
+
+    async def decision(self, handoff_id: str) -> Decided | None:
+        """Return a decision with its policy version, or None when there is none of that id."""
+
+    async def decisions(self, tenant_id: str, *, limit: int) -> list[Decided]:
+        """Return the last decisions between bots that can be made again, newest first."""
+
+    async def policy(self, version: int | None) -> PolicyVersion | None:
+        """Return a version of the policy, the current one for None; None when there is no such version."""
+
+    async def put_policy(
+        self, body: Mapping[str, object], *, expected: int, author: str, reason: str
+    ) -> PolicyVersion | None:
+        """Write the version after `expected`; None when that is not the current one."""
+
+    async def changes(self, tenant_id: str, contact_id: str, *, after: Cursor | None, limit: int) -> Changes:
+        """Return what happened after a place, oldest first, in an order that never changes.
+
+        Args:
+            tenant_id: The location.
+            contact_id: The contact; empty for all.
+            after: None for nothing but where one stands now.
+            limit: The most that is found; with fewer, `head` is the next place.
+        """
 
     async def owner(self, tenant_id: str, contact_id: str) -> Owner | None:
         """Return who has the contact, or None when nobody ever heard of it."""

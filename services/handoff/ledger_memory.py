@@ -4,15 +4,20 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Final, TypeAlias
+from typing import Any, Final, TypeAlias
 
 from kit.clock import Clock
 from kit.lane import Fact
 from services.handoff.ledger import (
+    Change,
+    Changes,
+    Cursor,
+    Decided,
     Ended,
     Entry,
     Offer,
     Owner,
+    PolicyVersion,
     Position,
     Reading,
     Recorded,
@@ -61,6 +66,7 @@ class _Row:
     capsule: bytes = b""
     expire_time: datetime = _NEVER
     preempted: bool = False
+    inputs: Mapping[str, Any] | None = None
     lease_time: datetime | None = None
     attempts: int = 0
 
@@ -73,15 +79,10 @@ class MemoryLedger:
 
     def __init__(self, clock: Clock, *, policy_body: Mapping[str, object]) -> None:
         self._clock = clock
-        self._policy_body = policy_body
-        self._policy_version = 1
+        self._policies = [PolicyVersion(version=1, body=policy_body, author="", reason="", create_time=clock())]
         self._contacts: dict[Key, _Contact] = {}
         self._rows: dict[str, _Row] = {}
-
-    def put_policy(self, body: Mapping[str, object]) -> None:
-        """Store a new version of the policy."""
-        self._policy_body = body
-        self._policy_version += 1
+        self._events: list[Change] = []
 
     def put_contact(self, tenant_id: str, contact_id: str, *, owner: str) -> None:
         """Make a contact known."""
@@ -107,10 +108,10 @@ class MemoryLedger:
                 source,
                 messages=messages,
                 epoch=contact.epoch,
-                policy_version=self._policy_version,
+                policy_version=self._policies[-1].version,
                 now=now,
             )
-            self._rows[handoff_id] = _Row(handoff=taken)
+            self._put(_Row(handoff=taken))
         contact.held.clear()
         for row in self._with_person(tenant_id, contact_id):
             row.handoff = replace(row.handoff, answer_time=row.handoff.answer_time or now)
@@ -143,22 +144,27 @@ class MemoryLedger:
             snapshot=self._snapshot(tenant_id, contact_id, contact, target_bot, override_message_id)
             if contact
             else None,
-            policy_version=self._policy_version,
-            policy_body=self._policy_body,
+            policy_version=self._policies[-1].version,
+            policy_body=self._policies[-1].body,
         )
 
     async def record(self, entry: Entry) -> Recorded:
         handoff = entry.handoff
         contact = self._contacts[(handoff.tenant_id, handoff.contact_id)]
         seen = (entry.expected_version, handoff.policy_version)
-        if seen != (contact.version, self._policy_version) or self._earlier(handoff.tenant_id, handoff.request_id):
+        if seen != (contact.version, self._policies[-1].version) or self._earlier(
+            handoff.tenant_id, handoff.request_id
+        ):
             return Recorded.RETRY
         if entry.turn_no and not (contact.turn_open and contact.turn_no == entry.turn_no):
             return Recorded.STALE
-        self._rows[handoff.handoff_id] = _Row(
-            handoff=handoff,
-            capsule=entry.capsule,
-            expire_time=handoff.decide_time + timedelta(seconds=entry.offer_seconds),
+        self._put(
+            _Row(
+                handoff=handoff,
+                capsule=entry.capsule,
+                inputs=entry.inputs,
+                expire_time=handoff.decide_time + timedelta(seconds=entry.offer_seconds),
+            )
         )
         if handoff.state not in NOT_APPROVED:
             for fact in entry.facts:
@@ -176,7 +182,7 @@ class MemoryLedger:
             and (row.lease_time is None or row.lease_time <= now)
         ]
         for row in due[:limit]:
-            row.handoff = replace(row.handoff, state=State.OFFERED)
+            self._come_to(row, State.OFFERED)
             row.lease_time = now + timedelta(seconds=lease_seconds)
             row.attempts += 1
         return [Offer(handoff=row.handoff, capsule=row.capsule, attempt=row.attempts) for row in due[:limit]]
@@ -204,7 +210,7 @@ class MemoryLedger:
         current = row.handoff.epoch == contact.epoch == epoch and contact.pending_handoff_id == handoff_id
         if row.handoff.state not in _OPEN or row.expire_time <= self._clock() or not current:
             return Settled(ended=Ended.WRONG_STATE, state=row.handoff.state)
-        row.handoff = replace(row.handoff, state=State.ACCEPTED)
+        self._come_to(row, State.ACCEPTED)
         contact.pending_handoff_id = None
         contact.version += 1
         return Settled(ended=Ended.DONE, state=State.ACCEPTED)
@@ -230,6 +236,44 @@ class MemoryLedger:
             row.handoff for row in self._with_person(tenant_id) if before is None or _position(row.handoff) < before
         ]
         return sorted(map(self._told, found), key=_position, reverse=True)[:limit]
+
+    async def decision(self, handoff_id: str) -> Decided | None:
+        row = self._rows.get(handoff_id)
+        if row is None:
+            return None
+        policy = await self.policy(row.handoff.policy_version)
+        return Decided(handoff=self._told(row.handoff), inputs=row.inputs, policy=policy)
+
+    async def decisions(self, tenant_id: str, *, limit: int) -> list[Decided]:
+        found = [
+            Decided(handoff=self._told(row.handoff), inputs=row.inputs)
+            for row in self._rows.values()
+            if (row.handoff.tenant_id, row.handoff.kind) == (tenant_id, Kind.HANDOFF) and row.inputs is not None
+        ]
+        return found[::-1][:limit]
+
+    async def policy(self, version: int | None) -> PolicyVersion | None:
+        return next((each for each in self._policies[::-1] if version in (None, each.version)), None)
+
+    async def put_policy(
+        self, body: Mapping[str, object], *, expected: int, author: str, reason: str
+    ) -> PolicyVersion | None:
+        if expected != self._policies[-1].version:
+            return None
+        made = PolicyVersion(version=expected + 1, body=body, author=author, reason=reason, create_time=self._clock())
+        self._policies.append(made)
+        return made
+
+    async def changes(self, tenant_id: str, contact_id: str, *, after: Cursor | None, limit: int) -> Changes:
+        found = [
+            replace(each, handoff=self._told(self._rows[each.handoff.handoff_id].handoff))
+            for each in self._events
+            if after is not None
+            and each.cursor > after
+            and each.handoff.tenant_id == tenant_id
+            and contact_id in ("", each.handoff.contact_id)
+        ]
+        return Changes(head=(len(self._events) + 1, 0), found=found[:limit])
 
     async def owner(self, tenant_id: str, contact_id: str) -> Owner | None:
         contact = self._contacts.get((tenant_id, contact_id))
@@ -281,6 +325,16 @@ class MemoryLedger:
             facts=tuple(fact for fact in contact.facts.values() if fact.private_to in (None, target_bot)),
         )
 
+    def _put(self, row: _Row) -> None:
+        self._rows[row.handoff.handoff_id] = row
+        self._come_to(row, row.handoff.state)
+
+    def _come_to(self, row: _Row, state: State) -> None:
+        row.handoff = replace(row.handoff, state=state)
+        number = len(self._events) + 1
+        change = Change(cursor=(number, number), handoff=row.handoff, state=state, event_time=self._clock())
+        self._events.append(change)
+
     def _earlier(self, tenant_id: str, request_id: str) -> Handoff | None:
         return next(
             (
@@ -298,7 +352,7 @@ class MemoryLedger:
         contact = self._contact(row.handoff)
         if row.handoff.state not in _OPEN or contact.pending_handoff_id != handoff_id:
             return Settled(ended=Ended.WRONG_STATE, state=row.handoff.state)
-        row.handoff = replace(row.handoff, state=state)
+        self._come_to(row, state)
         self._change_owner(contact, row.handoff.source_bot, pending=None)
         return Settled(ended=Ended.DONE, state=state)
 
@@ -310,14 +364,15 @@ class MemoryLedger:
                 self._give_to_human(contact)
             case Kind.RETURN:
                 for row in self._with_person(handoff.tenant_id, handoff.contact_id):
-                    row.handoff = replace(row.handoff, state=State.COMPLETED)
+                    self._come_to(row, State.COMPLETED)
                 self._change_owner(contact, handoff.target_bot, pending=None)
                 contact.waiting, contact.held = contact.held, []
 
     def _give_to_human(self, contact: _Contact) -> None:
         pending = self._rows.get(contact.pending_handoff_id or "")
         if pending is not None:
-            pending.handoff, pending.preempted = replace(pending.handoff, state=State.EXPIRED), True
+            pending.preempted = True
+            self._come_to(pending, State.EXPIRED)
         self._change_owner(contact, HUMAN, pending=None)
         contact.held += contact.waiting
         contact.waiting = []

@@ -8,10 +8,15 @@ from typing import Any, TypeAlias
 from kit.lane import Fact
 from kit.pg.pool import Pool
 from services.handoff.ledger import (
+    Change,
+    Changes,
+    Cursor,
+    Decided,
     Ended,
     Entry,
     Offer,
     Owner,
+    PolicyVersion,
     Position,
     Reading,
     Recorded,
@@ -111,6 +116,42 @@ class PostgresLedger:
         sql = "select list_escalations($1, $2, $3, $4)"
         return [_handoff(row) for (row,) in await self._pool.fetch(sql, tenant_id, limit, time, handoff_id)]
 
+    async def decision(self, handoff_id: str) -> Decided | None:
+        row = await self._pool.fetchval("select get_decision($1)", handoff_id)
+        if row is None:
+            return None
+        policy = _policy(row["policy"]) if row["policy"] else None
+        return Decided(handoff=_handoff(row["handoff"]), inputs=row["inputs"], policy=policy)
+
+    async def decisions(self, tenant_id: str, *, limit: int) -> list[Decided]:
+        rows = await self._pool.fetch("select list_decisions($1, $2)", tenant_id, limit)
+        return [Decided(handoff=_handoff(row["handoff"]), inputs=row["inputs"]) for (row,) in rows]
+
+    async def policy(self, version: int | None) -> PolicyVersion | None:
+        row = await self._pool.fetchval("select get_policy($1)", version)
+        return _policy(row) if row else None
+
+    async def put_policy(
+        self, body: Mapping[str, object], *, expected: int, author: str, reason: str
+    ) -> PolicyVersion | None:
+        row = await self._pool.fetchval("select put_policy($1, $2, $3, $4)", expected, body, author, reason)
+        return _policy(row) if row else None
+
+    async def changes(self, tenant_id: str, contact_id: str, *, after: Cursor | None, limit: int) -> Changes:
+        xact, event_id = after or (None, None)
+        sql = "select handoff_events($1, $2, $3, $4, $5)"
+        row = await self._pool.fetchval(sql, tenant_id, contact_id or None, xact, event_id, limit)
+        found = [
+            Change(
+                cursor=(each["xact"], each["event_id"]),
+                handoff=_handoff(each["handoff"]),
+                state=State(each["state"]),
+                event_time=_time(each["event_time"]),
+            )
+            for each in row["events"]
+        ]
+        return Changes(head=(row["head"], 0), found=found)
+
     async def owner(self, tenant_id: str, contact_id: str) -> Owner | None:
         row = await self._pool.fetchval("select get_owner($1, $2)", tenant_id, contact_id)
         if row is None:
@@ -199,6 +240,10 @@ def _handoff(row: Json) -> Handoff:
         answer_time=_time_if_any(row["answer_time"]),
         overdue=bool(row["overdue"]),
     )
+
+
+def _policy(row: Json) -> PolicyVersion:
+    return PolicyVersion(**{**row, "create_time": _time(row["create_time"])})
 
 
 def _verdict(row: Json) -> Verdict:

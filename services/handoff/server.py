@@ -1,7 +1,7 @@
 """HandoffService over gRPC, and the process around it."""
 
 import functools
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from typing import Any, Final
@@ -16,14 +16,16 @@ from kit.pg.pool import open_pool, ping
 from kit.process import Served
 from kit.rpc import tls
 from kit.rpc.client import open_channel
-from kit.rpc.context import caller
+from kit.rpc.context import caller, remaining_seconds
 from kit.tokens import read_token
-from services.handoff import wire
+from services.handoff import wire, wire_policy
 from services.handoff.arbiter import Arbiter
 from services.handoff.ledger import Ledger
 from services.handoff.ledger_pg import PostgresLedger
+from services.handoff.review import Review
 from services.handoff.routing import Router
 from services.handoff.settings import HandoffSettings
+from services.handoff.watch import Watchers
 
 FULL_NAME: Final = "porchlight.handoff.v1.HandoffService"
 
@@ -31,9 +33,11 @@ FULL_NAME: Final = "porchlight.handoff.v1.HandoffService"
 class HandoffServicer(pb_grpc.HandoffServiceServicer):
     """Translates; the arbiter and the ledger do the work."""
 
-    def __init__(self, arbiter: Arbiter, ledger: Ledger, *, bots: Collection[str]) -> None:
+    def __init__(self, arbiter: Arbiter, ledger: Ledger, watchers: Watchers, *, bots: Collection[str]) -> None:
         self._arbiter = arbiter
         self._ledger = ledger
+        self._watchers = watchers
+        self._review = Review(ledger)
         self._bots = frozenset(bots)
 
     async def EvaluateHandoff(self, request: pb.EvaluateHandoffRequest, context: Any) -> pb.EvaluateHandoffResponse:
@@ -107,6 +111,41 @@ class HandoffServicer(pb_grpc.HandoffServiceServicer):
             next_page_token=wire.page_token(shown[-1]) if len(found) > size else "",
         )
 
+    async def ExplainHandoff(self, request: pb.ExplainHandoffRequest, context: Any) -> pb.ExplainHandoffResponse:
+        handoff_id = checks.identifier("handoff_id", request.handoff_id)
+        return wire_policy.explain_response(await self._review.explain(handoff_id))
+
+    async def WatchHandoffs(
+        self, request: pb.WatchHandoffsRequest, context: Any
+    ) -> AsyncIterator[pb.WatchHandoffsResponse]:
+        tenant_id = checks.identifier("tenant_id", request.tenant_id)
+        contact_id = checks.identifier("contact_id", request.contact_id, shortest=0)
+        after = wire.cursor(request.cursor)
+        left = remaining_seconds()
+        seconds = max(0.0, (60.0 if left is None else left) - 1.0)
+        async for what in self._watchers.follow(tenant_id, contact_id, after=after, seconds=seconds):
+            yield wire.watch_response(what)
+
+    async def GetPolicy(self, request: pb.GetPolicyRequest, context: Any) -> pb.GetPolicyResponse:
+        version = checks.integer("version", request.version, low=0, high=2**63 - 1)
+        return pb.GetPolicyResponse(policy=wire_policy.policy(await self._review.policy(version or None)))
+
+    async def UpdatePolicy(self, request: pb.UpdatePolicyRequest, context: Any) -> pb.UpdatePolicyResponse:
+        made = await self._review.update(
+            wire_policy.body(request.rules),
+            etag=checks.identifier("etag", request.etag),
+            author=caller(),
+            reason=checks.text("reason", request.reason, longest=500, shortest=1),
+            validate_only=request.validate_only,
+        )
+        return pb.UpdatePolicyResponse(policy=wire_policy.policy(made))
+
+    async def SimulatePolicy(self, request: pb.SimulatePolicyRequest, context: Any) -> pb.SimulatePolicyResponse:
+        rules = wire_policy.body(request.rules)
+        tenant_id = checks.identifier("tenant_id", request.tenant_id)
+        most = checks.integer("decisions", request.decisions, low=0, high=1000) or 200
+        return wire_policy.simulate_response(await self._review.simulate(rules, tenant_id, most=most))
+
 
 async def build(settings: HandoffSettings, stack: AsyncExitStack) -> Served:
     """Put the arbiter together."""
@@ -134,10 +173,16 @@ async def build(settings: HandoffSettings, stack: AsyncExitStack) -> Served:
         call_seconds=settings.offer_call_seconds,
         sweep_seconds=settings.sweep_seconds,
     )
+    watchers = Watchers(ledger)
+
+    def approved() -> None:
+        router.kick()
+        watchers.ring()
+
     arbiter = Arbiter(
         ledger,
         targets=router,
-        approved=router.kick,
+        approved=approved,
         keys={**older, **key.public},
         clock=utc_now,
         offer_life=timedelta(seconds=settings.offer_seconds),
@@ -146,10 +191,10 @@ async def build(settings: HandoffSettings, stack: AsyncExitStack) -> Served:
         servicers=[
             (
                 pb_grpc.add_HandoffServiceServicer_to_server,
-                HandoffServicer(arbiter, ledger, bots=settings.bot_targets),
+                HandoffServicer(arbiter, ledger, watchers, bots=settings.bot_targets),
                 FULL_NAME,
             )
         ],
         checks={"postgres": functools.partial(ping, pool)},
-        workers=[router.work],
+        workers=[router.work, functools.partial(watchers.listen, settings.database_url.get_secret_value())],
     )

@@ -1,5 +1,6 @@
 """Protobuf to values and back, with every limit of the contract."""
 
+import re
 from collections.abc import Collection
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from kit import checks, paging
 from kit.errors import InvalidField
 from kit.facts_wire import FACTS_MOST, fact_from_proto, fact_to_proto
 from kit.lane import Fact
-from services.handoff.ledger import Owner, Position
+from services.handoff.ledger import Change, Cursor, Owner, Position
 from services.handoff.values import (
     CAPSULE_VERSION,
     HUMAN,
@@ -30,6 +31,8 @@ _REASONS: Final = frozenset(pb.EscalationReason.values()) - {
     pb.ESCALATION_REASON_UNSPECIFIED,
     pb.ESCALATION_REASON_CRM_USER,
 }
+# Below 2^63 whatever the digits are.
+_PLACE: Final = re.compile(r"[0-9]{1,18}")
 MOST_PENDING: Final = 20
 MOST_CAPSULE_BYTES: Final = 64 * 1024
 _MOST_INT64: Final = 2**63 - 1
@@ -242,6 +245,32 @@ def position(token: str) -> Position | None:
         return None
     time, handoff_id = paging.decode(token, parts=2)
     return paging.moment(time), checks.identifier("page_token", handoff_id)
+
+
+def watch_response(what: Cursor | Change) -> pb.WatchHandoffsResponse:
+    """Write where a stream begins, or what happened."""
+    if not isinstance(what, Change):
+        return pb.WatchHandoffsResponse(cursor=paging.encode(*map(str, what)))
+    return pb.WatchHandoffsResponse(
+        cursor=paging.encode(*map(str, what.cursor)),
+        handoff=handoff(what.handoff),
+        state=pb.HandoffState.Value(f"HANDOFF_STATE_{what.state.value}"),
+        event_time=_stamp(what.event_time),
+    )
+
+
+def cursor(token: str) -> Cursor | None:
+    """Read a stream's cursor; None to begin with what happens next.
+
+    Raises:
+        InvalidField: It is none that a response gave.
+    """
+    if not token:
+        return None
+    parts = paging.decode(token, parts=2, field="cursor")
+    if not all(_PLACE.fullmatch(part) for part in parts):
+        raise InvalidField("cursor is none that a response gave", field="cursor", limit="a cursor of a response")
+    return int(parts[0]), int(parts[1])
 
 
 def _rule(rule: Rule) -> pb.Rule.ValueType:

@@ -13,7 +13,7 @@ import pytest
 
 from kit.lane import Fact
 from kit.pg.pool import open_pool
-from services.handoff.ledger import Ended, Entry, Ledger, Owner, Recorded
+from services.handoff.ledger import Cursor, Ended, Entry, Ledger, Owner, Recorded
 from services.handoff.ledger_memory import MemoryLedger
 from services.handoff.ledger_pg import PostgresLedger
 from services.handoff.values import Handoff, Kind, Outcome, Rule, Snapshot, State, Verdict
@@ -40,7 +40,6 @@ class World(Protocol):
     async def claim_turn(self) -> int: ...
     async def opt_out(self) -> None: ...
     async def put_human_message(self) -> None: ...
-    async def put_policy(self) -> None: ...
     async def pass_time(self, span: timedelta) -> None: ...
 
 
@@ -69,9 +68,6 @@ class MemoryWorld:
 
     async def put_human_message(self) -> None:
         self._ledger.put_human_message(TENANT, CONTACT)
-
-    async def put_policy(self) -> None:
-        self._ledger.put_policy(POLICY_BODY)
 
     async def pass_time(self, span: timedelta) -> None:
         self._now += span
@@ -116,9 +112,6 @@ class PostgresWorld:
     async def claim_turn(self) -> int:
         claimed = await self.admin.fetchval("select claim_turn(1, interval '25 seconds', 20, 3)")
         return int(orjson.loads(claimed)["turn_no"])
-
-    async def put_policy(self) -> None:
-        await self.admin.execute("insert into policy (body) select body from policy")
 
     async def pass_time(self, span: timedelta) -> None:
         self._shift += span
@@ -268,7 +261,7 @@ async def test_decision_on_an_older_contact_is_sent_back(world: World) -> None:
 
 async def test_decision_under_an_older_policy_is_sent_back(world: World) -> None:
     entry = an_entry(await look(world))
-    await world.put_policy()
+    await world.ledger.put_policy(POLICY_BODY, expected=1, author="operator", reason="Why not?")
     assert await world.ledger.record(entry) is Recorded.RETRY
 
 
@@ -637,3 +630,118 @@ async def test_decision_that_was_put_off_is_kept_and_is_no_history(world: World)
     after = await look(world)
     assert replace(after, now=before.now) == before
     assert await world.ledger.get(entry.handoff.handoff_id) == entry.handoff
+
+
+async def test_decision_comes_with_what_it_was_made_from(world: World) -> None:
+    entry = replace(an_entry(await look(world)), inputs={"owner": "lead", "history": []})
+    await world.ledger.record(entry)
+    decided = await world.ledger.decision(entry.handoff.handoff_id)
+    assert decided is not None
+    assert (decided.handoff, decided.inputs) == (entry.handoff, entry.inputs)
+    assert decided.policy is not None
+    assert (decided.policy.version, decided.policy.body) == (1, (await policy_of(world)))
+    assert await world.ledger.decision("h_0") is None
+
+
+async def policy_of(world: World) -> object:
+    current = await world.ledger.policy(None)
+    assert current is not None
+    return current.body
+
+
+async def test_takeover_from_the_crm_was_made_from_nothing(world: World) -> None:
+    await world.put_human_message()
+    (taken,) = await world.ledger.page(TENANT, CONTACT, limit=5, before=None)
+    decided = await world.ledger.decision(taken.handoff_id)
+    assert decided is not None
+    assert decided.inputs is None
+
+
+async def test_last_decisions_between_bots_are_listed_newest_first(world: World) -> None:
+    made = []
+    for _ in range(3):
+        entry = replace(an_entry(await look(world), state=State.DENIED), inputs={"n": len(made)})
+        await world.ledger.record(entry)
+        made.append(entry.handoff)
+    await escalate(world)
+    found = await world.ledger.decisions(TENANT, limit=2)
+    assert [each.handoff for each in found] == made[:0:-1]
+    assert [each.inputs for each in found] == [{"n": 2}, {"n": 1}]
+    assert await world.ledger.decisions("loc_2", limit=2) == []
+
+
+async def test_policy_is_written_after_the_version_that_was_looked_at_and_the_old_one_stays(world: World) -> None:
+    body = {**POLICY_BODY, "hourly_limit": 4}
+    made = await world.ledger.put_policy(body, expected=1, author="operator", reason="Busy week.")
+    assert made is not None
+    assert (made.version, made.body, made.author, made.reason) == (2, body, "operator", "Busy week.")
+    assert await world.ledger.put_policy(body, expected=1, author="operator", reason="Again.") is None
+    assert await world.ledger.policy(None) == await world.ledger.policy(2) == made
+    first = await world.ledger.policy(1)
+    assert first is not None
+    assert first.body != body
+    assert await world.ledger.policy(3) is None
+
+
+async def test_of_many_simultaneous_policies_one_is_written(world: World) -> None:
+    made = await asyncio.gather(
+        *(world.ledger.put_policy(POLICY_BODY, expected=1, author="operator", reason="Mine.") for _ in range(6))
+    )
+    assert sum(each is not None for each in made) == 1
+
+
+async def states(world: World, after: Cursor | None, contact_id: str = "") -> list[State]:
+    changes = await world.ledger.changes(TENANT, contact_id, after=after, limit=50)
+    return [change.state for change in changes.found]
+
+
+async def test_every_state_is_told_once_and_in_order(world: World) -> None:
+    start = (await world.ledger.changes(TENANT, "", after=None, limit=5)).head
+    handoff = await approve(world)
+    await world.ledger.claim_offers(limit=5, lease_seconds=4)
+    await world.ledger.redeem(handoff.handoff_id, epoch=handoff.epoch)
+    second = await approve(world)
+    await world.ledger.decline(second.handoff_id, reason="full")
+    wanted = [State.PENDING, State.OFFERED, State.ACCEPTED, State.PENDING, State.DECLINED]
+    assert await states(world, start) == await states(world, start, CONTACT) == wanted
+    assert await states(world, start, "c_82") == []
+    assert (await world.ledger.changes("loc_2", "", after=start, limit=50)).found == []
+
+
+async def test_what_is_told_goes_on_after_any_place(world: World) -> None:
+    start = (await world.ledger.changes(TENANT, "", after=None, limit=5)).head
+    for _ in range(3):
+        await world.ledger.record(an_entry(await look(world), state=State.DENIED))
+    everything = (await world.ledger.changes(TENANT, "", after=start, limit=50)).found
+    for index, change in enumerate(everything):
+        rest = (await world.ledger.changes(TENANT, "", after=change.cursor, limit=50)).found
+        assert [each.cursor for each in rest] == [each.cursor for each in everything[index + 1 :]]
+    assert len((await world.ledger.changes(TENANT, "", after=start, limit=2)).found) == 2
+    assert await states(world, (await world.ledger.changes(TENANT, "", after=start, limit=50)).head) == []
+
+
+async def test_what_a_slow_transaction_commits_late_is_told_all_the_same(
+    postgres_world: PostgresWorld, database: Database
+) -> None:
+    """Its event has the lower number and becomes visible after a later one was."""
+    await postgres_world.put_contact("c_82")
+    ledger = postgres_world.ledger
+    start = (await ledger.changes(TENANT, "", after=None, limit=5)).head
+    slow = await asyncpg.connect(database.admin_url, server_settings={"search_path": "porchlight"})
+    async with slow.transaction():
+        await slow.execute("select take_over($1, 'c_82', 'CRM_USER')", TENANT)
+        await postgres_world.put_human_message()
+        early = await ledger.changes(TENANT, "", after=start, limit=50)
+    await slow.close()
+    late = await ledger.changes(TENANT, "", after=early.head, limit=50)
+    told = [change.handoff.contact_id for change in (*early.found, *late.found)]
+    assert sorted(told) == [CONTACT, "c_82"]
+
+
+async def test_deleted_contact_leaves_nothing_to_make_a_decision_from(postgres_world: PostgresWorld) -> None:
+    entry = replace(an_entry(await look(postgres_world), state=State.DENIED), inputs={"text": "I want to sell"})
+    await postgres_world.ledger.record(entry)
+    await postgres_world._inbound(kind="CONTACT_DELETE")
+    decided = await postgres_world.ledger.decision(entry.handoff.handoff_id)
+    assert decided is not None
+    assert (decided.inputs, decided.handoff.summary) == (None, "")

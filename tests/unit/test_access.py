@@ -21,6 +21,11 @@ HandoffService DeclineHandoff           bot operator
 HandoffService GetOwner                 bot gateway console operator
 HandoffService GetHandoff               bot gateway console operator
 HandoffService ListHandoffs             bot gateway console operator
+HandoffService ExplainHandoff           console operator
+HandoffService WatchHandoffs            gateway console operator
+HandoffService GetPolicy                console operator
+HandoffService UpdatePolicy             operator
+HandoffService SimulatePolicy           operator
 CacheService Complete                   bot operator
 CacheService Analyze                    bot operator
 CacheService Invalidate                 gateway operator

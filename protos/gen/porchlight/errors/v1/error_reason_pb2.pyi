@@ -157,6 +157,18 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Code: `NOT_FOUND`. Retry: no; `porchlight load sales` loads some.
     Metadata: `source`.
     """
+    ERROR_REASON_POLICY_NOT_FOUND: _ErrorReason.ValueType  # 23
+    """There is no such version of the policy.
+
+    Code: `NOT_FOUND`. Retry: no.
+    Metadata: `version`.
+    """
+    ERROR_REASON_POLICY_CHANGED: _ErrorReason.ValueType  # 24
+    """The policy was changed since the version that the caller looked at.
+
+    Code: `ABORTED`. Retry: no; look at the current version and decide anew.
+    Metadata: `etag`, `current_etag`.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """What `google.rpc.ErrorInfo.reason` holds, without the prefix `ERROR_REASON_`.
@@ -299,5 +311,17 @@ ERROR_REASON_SALES_SOURCE_NOT_FOUND: ErrorReason.ValueType  # 22
 
 Code: `NOT_FOUND`. Retry: no; `porchlight load sales` loads some.
 Metadata: `source`.
+"""
+ERROR_REASON_POLICY_NOT_FOUND: ErrorReason.ValueType  # 23
+"""There is no such version of the policy.
+
+Code: `NOT_FOUND`. Retry: no.
+Metadata: `version`.
+"""
+ERROR_REASON_POLICY_CHANGED: ErrorReason.ValueType  # 24
+"""The policy was changed since the version that the caller looked at.
+
+Code: `ABORTED`. Retry: no; look at the current version and decide anew.
+Metadata: `etag`, `current_etag`.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

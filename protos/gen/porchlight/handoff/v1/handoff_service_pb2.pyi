@@ -6,6 +6,7 @@ How a contact moves from one bot to another."""
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
+from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
@@ -1059,3 +1060,643 @@ class ListHandoffsResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListHandoffsResponse: _TypeAlias = ListHandoffsResponse  # noqa: Y015
+
+@_typing.final
+class ExplainHandoffRequest(_message.Message):
+    """Request for [ExplainHandoff][HandoffService.ExplainHandoff]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HANDOFF_ID_FIELD_NUMBER: _builtins.int
+    handoff_id: _builtins.str
+    """The handoff, 1 to 64 characters."""
+    def __init__(
+        self,
+        *,
+        handoff_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["handoff_id", b"handoff_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainHandoffRequest: _TypeAlias = ExplainHandoffRequest  # noqa: Y015
+
+@_typing.final
+class ExplainHandoffResponse(_message.Message):
+    """Response for [ExplainHandoff][HandoffService.ExplainHandoff]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HANDOFF_FIELD_NUMBER: _builtins.int
+    INPUTS_FIELD_NUMBER: _builtins.int
+    POLICY_FIELD_NUMBER: _builtins.int
+    RECOMPUTED_VERDICTS_FIELD_NUMBER: _builtins.int
+    MATCHES_FIELD_NUMBER: _builtins.int
+    matches: _builtins.bool
+    """Whether they are those that were given, but for the wording of `detail`.
+    False when there are no inputs.
+    """
+    @_builtins.property
+    def handoff(self) -> Global___Handoff:
+        """The record with the verdicts that were given."""
+
+    @_builtins.property
+    def inputs(self) -> _struct_pb2.Struct:
+        """What the rules looked at, as it was stored: owner, epoch, history, the
+        target's health, the proposal. Unset for a takeover from the CRM, which
+        nobody decided, and when the contact was deleted.
+        """
+
+    @_builtins.property
+    def policy(self) -> Global___Policy:
+        """The policy version that was decided under."""
+
+    @_builtins.property
+    def recomputed_verdicts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Verdict]:
+        """The verdicts that the same rules give now for `inputs` under `policy`."""
+
+    def __init__(
+        self,
+        *,
+        handoff: Global___Handoff | None = ...,
+        inputs: _struct_pb2.Struct | None = ...,
+        policy: Global___Policy | None = ...,
+        recomputed_verdicts: _abc.Iterable[Global___Verdict] | None = ...,
+        matches: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["handoff", b"handoff", "inputs", b"inputs", "policy", b"policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["handoff", b"handoff", "inputs", b"inputs", "matches", b"matches", "policy", b"policy", "recomputed_verdicts", b"recomputed_verdicts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainHandoffResponse: _TypeAlias = ExplainHandoffResponse  # noqa: Y015
+
+@_typing.final
+class WatchHandoffsRequest(_message.Message):
+    """Request for [WatchHandoffs][HandoffService.WatchHandoffs]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    CONTACT_ID_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The CRM location, 1 to 64 characters."""
+    contact_id: _builtins.str
+    """The contact, up to 64 characters; empty for all of the location."""
+    cursor: _builtins.str
+    """The last cursor that was received; empty to begin with what happens next."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        contact_id: _builtins.str = ...,
+        cursor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_id", b"contact_id", "cursor", b"cursor", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchHandoffsRequest: _TypeAlias = WatchHandoffsRequest  # noqa: Y015
+
+@_typing.final
+class WatchHandoffsResponse(_message.Message):
+    """Response for [WatchHandoffs][HandoffService.WatchHandoffs]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURSOR_FIELD_NUMBER: _builtins.int
+    HANDOFF_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    EVENT_TIME_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    """Names this place in the stream."""
+    state: Global___HandoffState.ValueType
+    """The state that it came to."""
+    @_builtins.property
+    def handoff(self) -> Global___Handoff:
+        """The record as it stands now, which may be further than `state`. Unset in the
+        first response.
+        """
+
+    @_builtins.property
+    def event_time(self) -> _timestamp_pb2.Timestamp:
+        """When, by the database's clock."""
+
+    def __init__(
+        self,
+        *,
+        cursor: _builtins.str = ...,
+        handoff: Global___Handoff | None = ...,
+        state: Global___HandoffState.ValueType = ...,
+        event_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event_time", b"event_time", "handoff", b"handoff"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "event_time", b"event_time", "handoff", b"handoff", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchHandoffsResponse: _TypeAlias = WatchHandoffsResponse  # noqa: Y015
+
+@_typing.final
+class PolicyRoute(_message.Message):
+    """An allowed way between two bots."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_BOT_FIELD_NUMBER: _builtins.int
+    TARGET_BOT_FIELD_NUMBER: _builtins.int
+    THRESHOLD_FIELD_NUMBER: _builtins.int
+    source_bot: _builtins.str
+    """The bot that hands over, 1 to 32 characters."""
+    target_bot: _builtins.str
+    """The bot that is asked for, 1 to 32 characters, not the source."""
+    threshold: _builtins.float
+    """The least confidence, above 0 and at most 1."""
+    def __init__(
+        self,
+        *,
+        source_bot: _builtins.str = ...,
+        target_bot: _builtins.str = ...,
+        threshold: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["source_bot", b"source_bot", "target_bot", b"target_bot", "threshold", b"threshold"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PolicyRoute: _TypeAlias = PolicyRoute  # noqa: Y015
+
+@_typing.final
+class PolicyTargetLimits(_message.Message):
+    """From when on a target is too sick to be given more, by what the arbiter saw of
+    it in the last minute.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ERROR_SHARE_FIELD_NUMBER: _builtins.int
+    P95_MS_FIELD_NUMBER: _builtins.int
+    LEAST_SAMPLES_FIELD_NUMBER: _builtins.int
+    COOL_DOWN_SECONDS_FIELD_NUMBER: _builtins.int
+    error_share: _builtins.float
+    """The largest share of calls that may fail, above 0 and at most 1. 0.1 unless
+    set.
+    """
+    p95_ms: _builtins.int
+    """The longest time within which 95 of 100 calls must end, 1 to 60,000
+    milliseconds. 800 unless set.
+    """
+    least_samples: _builtins.int
+    """How many calls it takes to say anything, 1 to 100. 10 unless set."""
+    cool_down_seconds: _builtins.int
+    """For how long a sick target is left alone before one request tries it, 1 to
+    60 seconds. 15 unless set.
+    """
+    def __init__(
+        self,
+        *,
+        error_share: _builtins.float | None = ...,
+        p95_ms: _builtins.int | None = ...,
+        least_samples: _builtins.int | None = ...,
+        cool_down_seconds: _builtins.int | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_cool_down_seconds", b"_cool_down_seconds", "_error_share", b"_error_share", "_least_samples", b"_least_samples", "_p95_ms", b"_p95_ms", "cool_down_seconds", b"cool_down_seconds", "error_share", b"error_share", "least_samples", b"least_samples", "p95_ms", b"p95_ms"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_cool_down_seconds", b"_cool_down_seconds", "_error_share", b"_error_share", "_least_samples", b"_least_samples", "_p95_ms", b"_p95_ms", "cool_down_seconds", b"cool_down_seconds", "error_share", b"error_share", "least_samples", b"least_samples", "p95_ms", b"p95_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__cool_down_seconds: _TypeAlias = _typing.Literal["cool_down_seconds"]  # noqa: Y015
+    _WhichOneofArgType__cool_down_seconds: _TypeAlias = _typing.Literal["_cool_down_seconds", b"_cool_down_seconds"]  # noqa: Y015
+    _WhichOneofReturnType__error_share: _TypeAlias = _typing.Literal["error_share"]  # noqa: Y015
+    _WhichOneofArgType__error_share: _TypeAlias = _typing.Literal["_error_share", b"_error_share"]  # noqa: Y015
+    _WhichOneofReturnType__least_samples: _TypeAlias = _typing.Literal["least_samples"]  # noqa: Y015
+    _WhichOneofArgType__least_samples: _TypeAlias = _typing.Literal["_least_samples", b"_least_samples"]  # noqa: Y015
+    _WhichOneofReturnType__p95_ms: _TypeAlias = _typing.Literal["p95_ms"]  # noqa: Y015
+    _WhichOneofArgType__p95_ms: _TypeAlias = _typing.Literal["_p95_ms", b"_p95_ms"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__cool_down_seconds) -> _WhichOneofReturnType__cool_down_seconds | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__error_share) -> _WhichOneofReturnType__error_share | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__least_samples) -> _WhichOneofReturnType__least_samples | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__p95_ms) -> _WhichOneofReturnType__p95_ms | None: ...
+
+Global___PolicyTargetLimits: _TypeAlias = PolicyTargetLimits  # noqa: Y015
+
+@_typing.final
+class PolicyCapsules(_message.Message):
+    """The capsules that a bot reads."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    BOT_FIELD_NUMBER: _builtins.int
+    VERSIONS_FIELD_NUMBER: _builtins.int
+    bot: _builtins.str
+    """The bot, one of a route."""
+    @_builtins.property
+    def versions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Their versions, 1 to 10 of them, each 1 to 1,000."""
+
+    def __init__(
+        self,
+        *,
+        bot: _builtins.str = ...,
+        versions: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bot", b"bot", "versions", b"versions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PolicyCapsules: _TypeAlias = PolicyCapsules  # noqa: Y015
+
+@_typing.final
+class PolicyRules(_message.Message):
+    """What the rules go by."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class IntentBotsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    @_typing.final
+    class PrivateFactsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ROUTES_FIELD_NUMBER: _builtins.int
+    CYCLE_WINDOW_MINUTES_FIELD_NUMBER: _builtins.int
+    HOURLY_LIMIT_FIELD_NUMBER: _builtins.int
+    DAILY_LIMIT_FIELD_NUMBER: _builtins.int
+    INTENT_BOTS_FIELD_NUMBER: _builtins.int
+    PRIVATE_FACTS_FIELD_NUMBER: _builtins.int
+    HUMAN_SLA_MINUTES_FIELD_NUMBER: _builtins.int
+    TARGET_LIMITS_FIELD_NUMBER: _builtins.int
+    CAPSULE_VERSIONS_FIELD_NUMBER: _builtins.int
+    SHADOW_RULES_FIELD_NUMBER: _builtins.int
+    cycle_window_minutes: _builtins.int
+    """For how long a bot that handed over does not get the contact again, 1 to
+    1,440 minutes.
+    """
+    hourly_limit: _builtins.int
+    """How many moves a contact has in any hour, 1 to 1,000."""
+    daily_limit: _builtins.int
+    """How many moves a contact has in any 24 hours, 1 to 1,000."""
+    human_sla_minutes: _builtins.int
+    """Within how many minutes of an escalation somebody should have written to the
+    contact, 1 to 10,080. 15 unless set.
+    """
+    @_builtins.property
+    def routes(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyRoute]:
+        """The allowed ways, 1 to 200, each pair once."""
+
+    @_builtins.property
+    def intent_bots(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """What a person wants, and the bot of a route that serves it."""
+
+    @_builtins.property
+    def private_facts(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Facts that only one bot may see, and that bot. May not lose an entry."""
+
+    @_builtins.property
+    def target_limits(self) -> Global___PolicyTargetLimits:
+        """When targets are too sick."""
+
+    @_builtins.property
+    def capsule_versions(self) -> _containers.RepeatedCompositeFieldContainer[Global___PolicyCapsules]:
+        """The capsules that bots read; a bot that is not named reads version 1."""
+
+    @_builtins.property
+    def shadow_rules(self) -> _containers.RepeatedScalarFieldContainer[Global___Rule.ValueType]:
+        """Rules that are evaluated and stored, and block nothing. Not IDENTITY and not
+        OWNERSHIP.
+        """
+
+    def __init__(
+        self,
+        *,
+        routes: _abc.Iterable[Global___PolicyRoute] | None = ...,
+        cycle_window_minutes: _builtins.int = ...,
+        hourly_limit: _builtins.int = ...,
+        daily_limit: _builtins.int = ...,
+        intent_bots: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        private_facts: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
+        human_sla_minutes: _builtins.int | None = ...,
+        target_limits: Global___PolicyTargetLimits | None = ...,
+        capsule_versions: _abc.Iterable[Global___PolicyCapsules] | None = ...,
+        shadow_rules: _abc.Iterable[Global___Rule.ValueType] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_human_sla_minutes", b"_human_sla_minutes", "human_sla_minutes", b"human_sla_minutes", "target_limits", b"target_limits"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_human_sla_minutes", b"_human_sla_minutes", "capsule_versions", b"capsule_versions", "cycle_window_minutes", b"cycle_window_minutes", "daily_limit", b"daily_limit", "hourly_limit", b"hourly_limit", "human_sla_minutes", b"human_sla_minutes", "intent_bots", b"intent_bots", "private_facts", b"private_facts", "routes", b"routes", "shadow_rules", b"shadow_rules", "target_limits", b"target_limits"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__human_sla_minutes: _TypeAlias = _typing.Literal["human_sla_minutes"]  # noqa: Y015
+    _WhichOneofArgType__human_sla_minutes: _TypeAlias = _typing.Literal["_human_sla_minutes", b"_human_sla_minutes"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__human_sla_minutes) -> _WhichOneofReturnType__human_sla_minutes | None: ...
+
+Global___PolicyRules: _TypeAlias = PolicyRules  # noqa: Y015
+
+@_typing.final
+class Policy(_message.Message):
+    """A version of the policy."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    RULES_FIELD_NUMBER: _builtins.int
+    AUTHOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    CREATE_TIME_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """The version; grows."""
+    etag: _builtins.str
+    """Names this version for UpdatePolicy."""
+    author: _builtins.str
+    """Who wrote it; empty for the first."""
+    reason: _builtins.str
+    """Why it was written; empty for the first."""
+    @_builtins.property
+    def rules(self) -> Global___PolicyRules:
+        """What it says, with every default written out."""
+
+    @_builtins.property
+    def create_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was written."""
+
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+        etag: _builtins.str = ...,
+        rules: Global___PolicyRules | None = ...,
+        author: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        create_time: _timestamp_pb2.Timestamp | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "rules", b"rules"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["author", b"author", "create_time", b"create_time", "etag", b"etag", "reason", b"reason", "rules", b"rules", "version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Policy: _TypeAlias = Policy  # noqa: Y015
+
+@_typing.final
+class GetPolicyRequest(_message.Message):
+    """Request for [GetPolicy][HandoffService.GetPolicy]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERSION_FIELD_NUMBER: _builtins.int
+    version: _builtins.int
+    """The version; 0 for the current one."""
+    def __init__(
+        self,
+        *,
+        version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["version", b"version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPolicyRequest: _TypeAlias = GetPolicyRequest  # noqa: Y015
+
+@_typing.final
+class GetPolicyResponse(_message.Message):
+    """Response for [GetPolicy][HandoffService.GetPolicy]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def policy(self) -> Global___Policy:
+        """The version that was asked for."""
+
+    def __init__(
+        self,
+        *,
+        policy: Global___Policy | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPolicyResponse: _TypeAlias = GetPolicyResponse  # noqa: Y015
+
+@_typing.final
+class UpdatePolicyRequest(_message.Message):
+    """Request for [UpdatePolicy][HandoffService.UpdatePolicy]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULES_FIELD_NUMBER: _builtins.int
+    ETAG_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    etag: _builtins.str
+    """`Policy.etag` of the current version, 1 to 64 characters."""
+    validate_only: _builtins.bool
+    """Whether to check only, and to write nothing."""
+    reason: _builtins.str
+    """Why, 1 to 500 characters."""
+    @_builtins.property
+    def rules(self) -> Global___PolicyRules:
+        """All of the new rules; what is left out has its default."""
+
+    def __init__(
+        self,
+        *,
+        rules: Global___PolicyRules | None = ...,
+        etag: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rules", b"rules"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["etag", b"etag", "reason", b"reason", "rules", b"rules", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdatePolicyRequest: _TypeAlias = UpdatePolicyRequest  # noqa: Y015
+
+@_typing.final
+class UpdatePolicyResponse(_message.Message):
+    """Response for [UpdatePolicy][HandoffService.UpdatePolicy]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POLICY_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def policy(self) -> Global___Policy:
+        """The new version, with version 0 and without `etag` when it was checked only."""
+
+    def __init__(
+        self,
+        *,
+        policy: Global___Policy | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["policy", b"policy"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UpdatePolicyResponse: _TypeAlias = UpdatePolicyResponse  # noqa: Y015
+
+@_typing.final
+class SimulatePolicyRequest(_message.Message):
+    """Request for [SimulatePolicy][HandoffService.SimulatePolicy]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULES_FIELD_NUMBER: _builtins.int
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    DECISIONS_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The CRM location whose decisions are made again, 1 to 64 characters."""
+    decisions: _builtins.int
+    """How many at most, newest first, 0 to 1,000; 0 means 200."""
+    @_builtins.property
+    def rules(self) -> Global___PolicyRules:
+        """The rules to try."""
+
+    def __init__(
+        self,
+        *,
+        rules: Global___PolicyRules | None = ...,
+        tenant_id: _builtins.str = ...,
+        decisions: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rules", b"rules"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["decisions", b"decisions", "rules", b"rules", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SimulatePolicyRequest: _TypeAlias = SimulatePolicyRequest  # noqa: Y015
+
+@_typing.final
+class SimulatePolicyResponse(_message.Message):
+    """Response for [SimulatePolicy][HandoffService.SimulatePolicy]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Difference(_message.Message):
+        """One decision that would come out differently."""
+
+        DESCRIPTOR: _descriptor.Descriptor
+
+        HANDOFF_ID_FIELD_NUMBER: _builtins.int
+        APPROVED_BEFORE_FIELD_NUMBER: _builtins.int
+        APPROVED_AFTER_FIELD_NUMBER: _builtins.int
+        VERDICTS_BEFORE_FIELD_NUMBER: _builtins.int
+        VERDICTS_AFTER_FIELD_NUMBER: _builtins.int
+        handoff_id: _builtins.str
+        """The handoff."""
+        approved_before: _builtins.bool
+        """Whether it was approved."""
+        approved_after: _builtins.bool
+        """Whether it would be."""
+        @_builtins.property
+        def verdicts_before(self) -> _containers.RepeatedCompositeFieldContainer[Global___Verdict]:
+            """The verdicts that would be others: those that were given."""
+
+        @_builtins.property
+        def verdicts_after(self) -> _containers.RepeatedCompositeFieldContainer[Global___Verdict]:
+            """The same rules' verdicts under the rules that are tried."""
+
+        def __init__(
+            self,
+            *,
+            handoff_id: _builtins.str = ...,
+            approved_before: _builtins.bool = ...,
+            approved_after: _builtins.bool = ...,
+            verdicts_before: _abc.Iterable[Global___Verdict] | None = ...,
+            verdicts_after: _abc.Iterable[Global___Verdict] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["approved_after", b"approved_after", "approved_before", b"approved_before", "handoff_id", b"handoff_id", "verdicts_after", b"verdicts_after", "verdicts_before", b"verdicts_before"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    DECISIONS_FIELD_NUMBER: _builtins.int
+    APPROVED_BEFORE_FIELD_NUMBER: _builtins.int
+    APPROVED_AFTER_FIELD_NUMBER: _builtins.int
+    DIFFERENCES_FIELD_NUMBER: _builtins.int
+    DIFFERENCES_LEFT_OUT_FIELD_NUMBER: _builtins.int
+    decisions: _builtins.int
+    """How many decisions were made again."""
+    approved_before: _builtins.int
+    """How many of them were approved."""
+    approved_after: _builtins.int
+    """How many would be."""
+    differences_left_out: _builtins.int
+    """How many more there are."""
+    @_builtins.property
+    def differences(self) -> _containers.RepeatedCompositeFieldContainer[Global___SimulatePolicyResponse.Difference]:
+        """Those that would come out differently, newest first, at most 100."""
+
+    def __init__(
+        self,
+        *,
+        decisions: _builtins.int = ...,
+        approved_before: _builtins.int = ...,
+        approved_after: _builtins.int = ...,
+        differences: _abc.Iterable[Global___SimulatePolicyResponse.Difference] | None = ...,
+        differences_left_out: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["approved_after", b"approved_after", "approved_before", b"approved_before", "decisions", b"decisions", "differences", b"differences", "differences_left_out", b"differences_left_out"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SimulatePolicyResponse: _TypeAlias = SimulatePolicyResponse  # noqa: Y015

@@ -80,6 +80,31 @@ class HandoffServiceStub:
                 request_serializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.ListHandoffsRequest.SerializeToString,
                 response_deserializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.ListHandoffsResponse.FromString,
                 _registered_method=True)
+        self.ExplainHandoff = channel.unary_unary(
+                '/porchlight.handoff.v1.HandoffService/ExplainHandoff',
+                request_serializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.ExplainHandoffRequest.SerializeToString,
+                response_deserializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.ExplainHandoffResponse.FromString,
+                _registered_method=True)
+        self.WatchHandoffs = channel.unary_stream(
+                '/porchlight.handoff.v1.HandoffService/WatchHandoffs',
+                request_serializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.WatchHandoffsRequest.SerializeToString,
+                response_deserializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.WatchHandoffsResponse.FromString,
+                _registered_method=True)
+        self.GetPolicy = channel.unary_unary(
+                '/porchlight.handoff.v1.HandoffService/GetPolicy',
+                request_serializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.GetPolicyRequest.SerializeToString,
+                response_deserializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.GetPolicyResponse.FromString,
+                _registered_method=True)
+        self.UpdatePolicy = channel.unary_unary(
+                '/porchlight.handoff.v1.HandoffService/UpdatePolicy',
+                request_serializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.UpdatePolicyRequest.SerializeToString,
+                response_deserializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.UpdatePolicyResponse.FromString,
+                _registered_method=True)
+        self.SimulatePolicy = channel.unary_unary(
+                '/porchlight.handoff.v1.HandoffService/SimulatePolicy',
+                request_serializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.SimulatePolicyRequest.SerializeToString,
+                response_deserializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.SimulatePolicyResponse.FromString,
+                _registered_method=True)
 
 
 class HandoffServiceServicer:
@@ -202,6 +227,71 @@ class HandoffServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExplainHandoff(self, request, context):
+        """Makes a decision again from what was stored of it, and says whether it comes
+        out the same. Caller: the console or the operator, since the answer may hold
+        the contact's words.
+
+        Errors:
+        - `NOT_FOUND` / `HANDOFF_NOT_FOUND`
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchHandoffs(self, request, context):
+        """Follows what happens to handoffs of a location, in an order that never
+        changes, each state once.
+
+        The first response says from where. A stream lasts a minute at most and ends
+        with OK; call again with the last cursor and nothing is missed. Caller: the
+        gateway, the console or the operator.
+
+        Errors:
+        - `INVALID_ARGUMENT` / `INVALID_FIELD`: a cursor that no response gave.
+        - `RESOURCE_EXHAUSTED` / `OVERLOADED`: 32 streams are open already.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetPolicy(self, request, context):
+        """Returns a version of the policy. Caller: the console or the operator.
+
+        Errors:
+        - `NOT_FOUND` / `POLICY_NOT_FOUND`
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def UpdatePolicy(self, request, context):
+        """Writes a new version of the policy; the next decision of every arbiter is
+        made under it. Versions are never changed. Caller: the operator.
+
+        A fact that is private stays private: dropping it would tell the next bot
+        what a person confided to another.
+
+        Errors:
+        - `INVALID_ARGUMENT` / `INVALID_FIELD`: names the field and its limit.
+        - `ABORTED` / `POLICY_CHANGED`: `etag` is not that of the current version.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SimulatePolicy(self, request, context):
+        """Makes the last decisions between bots of a location again under other rules,
+        and returns what would come out differently. Writes nothing. Caller: the
+        operator.
+
+        Errors:
+        - `INVALID_ARGUMENT` / `INVALID_FIELD`: names the field and its limit.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_HandoffServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -249,6 +339,31 @@ def add_HandoffServiceServicer_to_server(servicer, server):
                     servicer.ListHandoffs,
                     request_deserializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.ListHandoffsRequest.FromString,
                     response_serializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.ListHandoffsResponse.SerializeToString,
+            ),
+            'ExplainHandoff': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExplainHandoff,
+                    request_deserializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.ExplainHandoffRequest.FromString,
+                    response_serializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.ExplainHandoffResponse.SerializeToString,
+            ),
+            'WatchHandoffs': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchHandoffs,
+                    request_deserializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.WatchHandoffsRequest.FromString,
+                    response_serializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.WatchHandoffsResponse.SerializeToString,
+            ),
+            'GetPolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPolicy,
+                    request_deserializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.GetPolicyRequest.FromString,
+                    response_serializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.GetPolicyResponse.SerializeToString,
+            ),
+            'UpdatePolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.UpdatePolicy,
+                    request_deserializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.UpdatePolicyRequest.FromString,
+                    response_serializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.UpdatePolicyResponse.SerializeToString,
+            ),
+            'SimulatePolicy': grpc.unary_unary_rpc_method_handler(
+                    servicer.SimulatePolicy,
+                    request_deserializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.SimulatePolicyRequest.FromString,
+                    response_serializer=porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.SimulatePolicyResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -495,6 +610,141 @@ class HandoffService:
             '/porchlight.handoff.v1.HandoffService/ListHandoffs',
             porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.ListHandoffsRequest.SerializeToString,
             porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.ListHandoffsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExplainHandoff(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/porchlight.handoff.v1.HandoffService/ExplainHandoff',
+            porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.ExplainHandoffRequest.SerializeToString,
+            porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.ExplainHandoffResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchHandoffs(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/porchlight.handoff.v1.HandoffService/WatchHandoffs',
+            porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.WatchHandoffsRequest.SerializeToString,
+            porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.WatchHandoffsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetPolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/porchlight.handoff.v1.HandoffService/GetPolicy',
+            porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.GetPolicyRequest.SerializeToString,
+            porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.GetPolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def UpdatePolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/porchlight.handoff.v1.HandoffService/UpdatePolicy',
+            porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.UpdatePolicyRequest.SerializeToString,
+            porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.UpdatePolicyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SimulatePolicy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/porchlight.handoff.v1.HandoffService/SimulatePolicy',
+            porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.SimulatePolicyRequest.SerializeToString,
+            porchlight_dot_handoff_dot_v1_dot_handoff__service__pb2.SimulatePolicyResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -113,6 +113,51 @@ class HandoffServiceStub:
     Errors:
     - `INVALID_ARGUMENT` / `INVALID_FIELD`: a page token that no page gave.
     """
+    ExplainHandoff: _grpc.UnaryUnaryMultiCallable[_handoff_service_pb2.ExplainHandoffRequest, _handoff_service_pb2.ExplainHandoffResponse]
+    """Makes a decision again from what was stored of it, and says whether it comes
+    out the same. Caller: the console or the operator, since the answer may hold
+    the contact's words.
+
+    Errors:
+    - `NOT_FOUND` / `HANDOFF_NOT_FOUND`
+    """
+    WatchHandoffs: _grpc.UnaryStreamMultiCallable[_handoff_service_pb2.WatchHandoffsRequest, _handoff_service_pb2.WatchHandoffsResponse]
+    """Follows what happens to handoffs of a location, in an order that never
+    changes, each state once.
+
+    The first response says from where. A stream lasts a minute at most and ends
+    with OK; call again with the last cursor and nothing is missed. Caller: the
+    gateway, the console or the operator.
+
+    Errors:
+    - `INVALID_ARGUMENT` / `INVALID_FIELD`: a cursor that no response gave.
+    - `RESOURCE_EXHAUSTED` / `OVERLOADED`: 32 streams are open already.
+    """
+    GetPolicy: _grpc.UnaryUnaryMultiCallable[_handoff_service_pb2.GetPolicyRequest, _handoff_service_pb2.GetPolicyResponse]
+    """Returns a version of the policy. Caller: the console or the operator.
+
+    Errors:
+    - `NOT_FOUND` / `POLICY_NOT_FOUND`
+    """
+    UpdatePolicy: _grpc.UnaryUnaryMultiCallable[_handoff_service_pb2.UpdatePolicyRequest, _handoff_service_pb2.UpdatePolicyResponse]
+    """Writes a new version of the policy; the next decision of every arbiter is
+    made under it. Versions are never changed. Caller: the operator.
+
+    A fact that is private stays private: dropping it would tell the next bot
+    what a person confided to another.
+
+    Errors:
+    - `INVALID_ARGUMENT` / `INVALID_FIELD`: names the field and its limit.
+    - `ABORTED` / `POLICY_CHANGED`: `etag` is not that of the current version.
+    """
+    SimulatePolicy: _grpc.UnaryUnaryMultiCallable[_handoff_service_pb2.SimulatePolicyRequest, _handoff_service_pb2.SimulatePolicyResponse]
+    """Makes the last decisions between bots of a location again under other rules,
+    and returns what would come out differently. Writes nothing. Caller: the
+    operator.
+
+    Errors:
+    - `INVALID_ARGUMENT` / `INVALID_FIELD`: names the field and its limit.
+    """
 
 @_typing.type_check_only
 class HandoffServiceAsyncStub(HandoffServiceStub):
@@ -198,6 +243,51 @@ class HandoffServiceAsyncStub(HandoffServiceStub):
 
     Errors:
     - `INVALID_ARGUMENT` / `INVALID_FIELD`: a page token that no page gave.
+    """
+    ExplainHandoff: _aio.UnaryUnaryMultiCallable[_handoff_service_pb2.ExplainHandoffRequest, _handoff_service_pb2.ExplainHandoffResponse]  # type: ignore[assignment]
+    """Makes a decision again from what was stored of it, and says whether it comes
+    out the same. Caller: the console or the operator, since the answer may hold
+    the contact's words.
+
+    Errors:
+    - `NOT_FOUND` / `HANDOFF_NOT_FOUND`
+    """
+    WatchHandoffs: _aio.UnaryStreamMultiCallable[_handoff_service_pb2.WatchHandoffsRequest, _handoff_service_pb2.WatchHandoffsResponse]  # type: ignore[assignment]
+    """Follows what happens to handoffs of a location, in an order that never
+    changes, each state once.
+
+    The first response says from where. A stream lasts a minute at most and ends
+    with OK; call again with the last cursor and nothing is missed. Caller: the
+    gateway, the console or the operator.
+
+    Errors:
+    - `INVALID_ARGUMENT` / `INVALID_FIELD`: a cursor that no response gave.
+    - `RESOURCE_EXHAUSTED` / `OVERLOADED`: 32 streams are open already.
+    """
+    GetPolicy: _aio.UnaryUnaryMultiCallable[_handoff_service_pb2.GetPolicyRequest, _handoff_service_pb2.GetPolicyResponse]  # type: ignore[assignment]
+    """Returns a version of the policy. Caller: the console or the operator.
+
+    Errors:
+    - `NOT_FOUND` / `POLICY_NOT_FOUND`
+    """
+    UpdatePolicy: _aio.UnaryUnaryMultiCallable[_handoff_service_pb2.UpdatePolicyRequest, _handoff_service_pb2.UpdatePolicyResponse]  # type: ignore[assignment]
+    """Writes a new version of the policy; the next decision of every arbiter is
+    made under it. Versions are never changed. Caller: the operator.
+
+    A fact that is private stays private: dropping it would tell the next bot
+    what a person confided to another.
+
+    Errors:
+    - `INVALID_ARGUMENT` / `INVALID_FIELD`: names the field and its limit.
+    - `ABORTED` / `POLICY_CHANGED`: `etag` is not that of the current version.
+    """
+    SimulatePolicy: _aio.UnaryUnaryMultiCallable[_handoff_service_pb2.SimulatePolicyRequest, _handoff_service_pb2.SimulatePolicyResponse]  # type: ignore[assignment]
+    """Makes the last decisions between bots of a location again under other rules,
+    and returns what would come out differently. Writes nothing. Caller: the
+    operator.
+
+    Errors:
+    - `INVALID_ARGUMENT` / `INVALID_FIELD`: names the field and its limit.
     """
 
 class HandoffServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -335,6 +425,81 @@ class HandoffServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
         - `INVALID_ARGUMENT` / `INVALID_FIELD`: a page token that no page gave.
+        """
+
+    @_abc_1.abstractmethod
+    def ExplainHandoff(
+        self,
+        request: _handoff_service_pb2.ExplainHandoffRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_handoff_service_pb2.ExplainHandoffResponse, _abc.Awaitable[_handoff_service_pb2.ExplainHandoffResponse]]:
+        """Makes a decision again from what was stored of it, and says whether it comes
+        out the same. Caller: the console or the operator, since the answer may hold
+        the contact's words.
+
+        Errors:
+        - `NOT_FOUND` / `HANDOFF_NOT_FOUND`
+        """
+
+    @_abc_1.abstractmethod
+    def WatchHandoffs(
+        self,
+        request: _handoff_service_pb2.WatchHandoffsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_handoff_service_pb2.WatchHandoffsResponse], _abc.AsyncIterator[_handoff_service_pb2.WatchHandoffsResponse]]:
+        """Follows what happens to handoffs of a location, in an order that never
+        changes, each state once.
+
+        The first response says from where. A stream lasts a minute at most and ends
+        with OK; call again with the last cursor and nothing is missed. Caller: the
+        gateway, the console or the operator.
+
+        Errors:
+        - `INVALID_ARGUMENT` / `INVALID_FIELD`: a cursor that no response gave.
+        - `RESOURCE_EXHAUSTED` / `OVERLOADED`: 32 streams are open already.
+        """
+
+    @_abc_1.abstractmethod
+    def GetPolicy(
+        self,
+        request: _handoff_service_pb2.GetPolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_handoff_service_pb2.GetPolicyResponse, _abc.Awaitable[_handoff_service_pb2.GetPolicyResponse]]:
+        """Returns a version of the policy. Caller: the console or the operator.
+
+        Errors:
+        - `NOT_FOUND` / `POLICY_NOT_FOUND`
+        """
+
+    @_abc_1.abstractmethod
+    def UpdatePolicy(
+        self,
+        request: _handoff_service_pb2.UpdatePolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_handoff_service_pb2.UpdatePolicyResponse, _abc.Awaitable[_handoff_service_pb2.UpdatePolicyResponse]]:
+        """Writes a new version of the policy; the next decision of every arbiter is
+        made under it. Versions are never changed. Caller: the operator.
+
+        A fact that is private stays private: dropping it would tell the next bot
+        what a person confided to another.
+
+        Errors:
+        - `INVALID_ARGUMENT` / `INVALID_FIELD`: names the field and its limit.
+        - `ABORTED` / `POLICY_CHANGED`: `etag` is not that of the current version.
+        """
+
+    @_abc_1.abstractmethod
+    def SimulatePolicy(
+        self,
+        request: _handoff_service_pb2.SimulatePolicyRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_handoff_service_pb2.SimulatePolicyResponse, _abc.Awaitable[_handoff_service_pb2.SimulatePolicyResponse]]:
+        """Makes the last decisions between bots of a location again under other rules,
+        and returns what would come out differently. Writes nothing. Caller: the
+        operator.
+
+        Errors:
+        - `INVALID_ARGUMENT` / `INVALID_FIELD`: names the field and its limit.
         """
 
 def add_HandoffServiceServicer_to_server(servicer: HandoffServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
