@@ -31,18 +31,13 @@ SERVING = ("lead", "buyer", "seller", "handoff", "cache", "gateway", "postgres",
 PROMPT = "lead.extract"
 
 
-def request(words: str) -> pb.CompleteRequest:
+def request(words: str) -> pb.AnalyzeRequest:
     """Ask for what the lead bot asks for."""
-    return pb.CompleteRequest(
-        tenant_id="loc_bench",
-        contact_id="c_bench",
-        prompt=PROMPT,
-        variables={"messages": words, "known": "", "question": ""},
-    )
+    return pb.AnalyzeRequest(tenant_id="loc_bench", contact_id="c_bench", prompt=PROMPT, texts=[words])
 
 
 async def measure_calls(system: System, ways: dict[str, Way], *, rounds: int, calls: int) -> None:
-    """Echo, cached and uncached Complete, turn and turn about."""
+    """Echo, cached and uncached Analyze, turn and turn about."""
     port = free_port()
     echo = await asyncio.create_subprocess_exec(sys.executable, "-m", "bench.echo", str(port))
     try:
@@ -53,27 +48,28 @@ async def measure_calls(system: System, ways: dict[str, Way], *, rounds: int, ca
             await bare.channel_ready()
             echo_stub, cache_stub = CacheServiceStub(bare), CacheServiceStub(cache)
             same = request("I want to buy a house")
-            await call(cache_stub.Complete, same, seconds=10)
+            bare_request = pb.CompleteRequest(variables={"messages": same.texts[0]})
+            await call(cache_stub.Analyze, same, seconds=10)
             served = {"echo": [echo.pid], "hit": [system.pid("cache")], "miss": [system.pid("cache")]}
             for _ in range(rounds):
                 for in_flight, tail in ((1, ""), (16, ", 16 in flight")):
                     await run_calls(
                         ways["echo" + tail],
-                        lambda: echo_stub.Complete(same, timeout=5),
+                        lambda: echo_stub.Complete(bare_request, timeout=5),
                         count=calls,
                         in_flight=in_flight,
                         pids=served["echo"],
                     )
                     await run_calls(
                         ways["hit" + tail],
-                        lambda: call(cache_stub.Complete, same, seconds=5),
+                        lambda: call(cache_stub.Analyze, same, seconds=5),
                         count=calls,
                         in_flight=in_flight,
                         pids=served["hit"],
                     )
                 await run_calls(
                     ways["miss"],
-                    lambda: call(cache_stub.Complete, request(f"I want {uuid.uuid4()}"), seconds=10),
+                    lambda: call(cache_stub.Analyze, request(f"I want {uuid.uuid4()}"), seconds=10),
                     count=calls // 2,
                     in_flight=1,
                     pids=served["miss"],
@@ -113,10 +109,10 @@ async def run(*, rounds: int, calls: int, turns: int) -> str:
     """Run everything and return the report."""
     names = {
         "echo": "bare grpc.aio echo",
-        "hit": "Complete, cached (L1)",
-        "miss": "Complete, uncached (stand-in without latency)",
+        "hit": "Analyze, cached (L1)",
+        "miss": "Analyze, uncached (stand-in without latency)",
         "echo, 16 in flight": "bare grpc.aio echo, 16 in flight",
-        "hit, 16 in flight": "Complete, cached, 16 in flight",
+        "hit, 16 in flight": "Analyze, cached, 16 in flight",
         "turn": "webhook to text sent, no handoff",
         "handoff": "webhook to text sent, one handoff",
     }

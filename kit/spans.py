@@ -353,6 +353,7 @@ _PHRASES: Final = (
     ("have not", "haven't"), ("i am", "i'm"), ("we are", "we're"), ("i have", "i've"), ("i would", "i'd"), ("we would", "we'd"),
     *((f"{who}{wish}", "want to") for who in ("i ", "we ", "") for wish in ("want to", "would like to", "wish to", "hope to")),
     *((f"{who} {wish}", "want to") for who in ("i'm", "we're") for wish in ("looking to", "hoping to", "wanting to", "wishing to")),
+    *((f"a {unit}", f"per {unit}") for unit in ("month", "week", "year", "day")),
     ("i'd like to", "want to"), ("we'd like to", "want to"), ("looking to", "want to"), ("hoping to", "want to"),
 )  # fmt: skip
 _PHRASES_BY_END: Final[dict[str, list[tuple[list[str], list[str]]]]] = {}
@@ -380,15 +381,15 @@ def _joins_numbers(plain: str, dash: re.Match[str]) -> bool:
 
 
 def _same_meaning(tokens: Sequence[_Token]) -> list[_Token]:
-    """Make one of phrases that mean the same, drop articles, politeness and repeated breaks."""
+    """Make one of phrases that mean the same, drop politeness and repeated breaks, and articles at last."""
     kept: list[_Token] = []
     for token in tokens:
         word = _SYNONYMS.get(token.word, token.word)
-        if word in _ARTICLES or word in _POLITE or (word == "," and (not kept or kept[-1].word == ",")):
+        if word in _POLITE or (word == "," and (not kept or kept[-1].word == ",")):
             continue
         kept.append(_Token(word, token.text, token.start, token.end))
         _join(kept)
-    return kept
+    return [token for token in kept if token.word not in _ARTICLES]
 
 
 def _join(kept: list[_Token]) -> None:

@@ -333,16 +333,28 @@ def timing(folded: str, *, today: date, asked: bool = False) -> Timing | None:
 def times(folded: str) -> tuple[tuple[int, int], ...]:
     """Return where dates and spans of time stand, whatever they say: "2-3 months", "by march", "10 years" of an age.
 
-    The word before a span ("in", "over", "within") is no part of it, so that it stays readable.
+    The word before a span ("in", "over", "within") is no part of it, so that it stays readable; "$2,500 a month" is
+    a rate and no span.
 
     >>> [folded[start:end] for folded in ["sell in 2-3 months, by next spring"] for start, end in times(folded)]
     ['2-3 months', 'next spring']
     """
     found = [
-        (each.start("n"), each.end("unit") + (folded[each.end("unit") :][:1] == "s")) for each in _SPAN.finditer(folded)
+        (each.start("n"), each.end("unit") + (folded[each.end("unit") :][:1] == "s"))
+        for each in _SPAN.finditer(folded)
+        if each["lead"] or each["trail"] or each["n"] not in ("a", "an")
     ]
     found += [each.span() for pattern in (_NEXT, _BY_MONTH, _YEAR) for each in pattern.finditer(folded)]
     return tuple(sorted(found))
+
+
+def is_past(folded: str, start: int, end: int) -> bool:
+    """Say whether a span of time is an age or lies behind: "10 years old", "for the past 3 months".
+
+    >>> is_past("owned it for 10 years", 13, 21), is_past("in 10 years", 3, 11)
+    (True, False)
+    """
+    return bool(_PAST.match(folded, end) or _PAST_BEFORE.search(folded[max(0, start - REACH) : start]))
 
 
 def _timings(folded: str, today: date, asked: bool) -> list[Timing]:
@@ -352,9 +364,9 @@ def _timings(folded: str, today: date, asked: bool) -> list[Timing]:
     for each in _SPAN.finditer(folded):
         before = folded[max(0, each.start() - REACH) : each.start()]
         alone = asked and len(folded.split()) <= _BARE_WORDS
-        if not (each["lead"] or each["trail"] or alone) or _PAST.match(folded, each.end()):
+        if not (each["lead"] or each["trail"] or alone) or is_past(folded, each.start(), each.end()):
             continue
-        if _PAST_BEFORE.search(before) or re.search(r"can'?t wait|cannot wait", before):
+        if re.search(r"can'?t wait|cannot wait", before):
             continue
         words = each["m"] or each["n"]
         many = 2 if "couple" in words else 3 if "few" in words else 1 if words in {"a", "an"} else _count(words)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from sandbox import claude_lexicon as lexicon
 from sandbox.claude_choices import BOTH, UNKNOWN, choices
 from sandbox.claude_lexicon import Reading
+from sandbox.claude_masked import REF, Unmasked, unmask
 from sandbox.claude_prompt import Prompt
 from sandbox.claude_reply import reply_text
 from sandbox.claude_topics import asked_about, intents, place_of, side_of, topic_of, yes_or_no
@@ -34,6 +35,7 @@ class Filling:
     seed: int
     sides: set[str] = field(default_factory=set)
     readings: list[Reading] = field(default_factory=list)
+    unmasked: Unmasked = field(default_factory=lambda: Unmasked(text="", refs={}))
 
     @property
     def text(self) -> str:
@@ -42,7 +44,13 @@ class Filling:
 
 def fill(schema: Schema, prompt: Prompt, *, seed: int = 0) -> tuple[Any, list[Reading]]:
     """Fill a schema from a prompt; the result is valid against the subset of JSON Schema that the API takes."""
-    filling = Filling(prompt=prompt, definitions=schema.get("$defs", schema.get("definitions", {})), seed=seed)
+    unmasked = unmask(prompt.words)
+    filling = Filling(
+        prompt=replace(prompt, words=unmasked.text),
+        definitions=schema.get("$defs", schema.get("definitions", {})),
+        seed=seed,
+        unmasked=unmasked,
+    )
     for name, sub in _resolve(schema, filling).get("properties", {}).items():
         topic, side = topic_of(name), side_of(str(sub.get("description", "")))
         if topic and topic[0] == "area" and side:
@@ -104,7 +112,10 @@ def _choice(schema: Schema, name: str, filling: Filling) -> tuple[Any, Reading |
     values = [value for value in schema["enum"] if value is not None]
     names = [str(value) for value in values]
     description = str(schema.get("description", ""))
-    if names and all(SPAN.fullmatch(each) for each in names):
+    refs = [each for each in names if REF.fullmatch(each)]
+    if refs and filling.unmasked.refs:
+        reading = _masked(names, refs, name, description, filling)
+    elif names and all(SPAN.fullmatch(each) for each in names):
         reading = _span(name, description, filling, names)
     else:
         reading = _chosen(names, name, description, filling)
@@ -115,6 +126,18 @@ def _choice(schema: Schema, name: str, filling: Filling) -> tuple[Any, Reading |
         return None, None
     unknown = next((value for value in values if str(value).lower().replace("-", "_") in UNKNOWN), None)
     return (unknown if unknown is not None else values[-1]), None
+
+
+def _masked(names: Sequence[str], refs: list[str], name: str, description: str, filling: Filling) -> Reading | None:
+    """Choose between references, or between them and plain choices, by what the values say that stand in for them."""
+    plain = [each for each in names if each not in refs]
+    found = _chosen(plain, name, description, filling) if plain else _read(name, description, filling, boolean=False)
+    if found is None:
+        return None
+    ref = filling.unmasked.ref_of(found.value, found.words, refs)
+    if ref is None:
+        return found if str(found.value) in plain else None
+    return replace(found, value=ref)
 
 
 def _chosen(names: Sequence[str], name: str, description: str, filling: Filling) -> Reading | None:
@@ -211,6 +234,8 @@ def _leaf(schema: Schema, kind: str, name: str, filling: Filling) -> tuple[Any, 
         return gist, Reading(value=gist, words=filling.text[:500]) if gist else None
     reading = _read(name, description, filling, boolean=kind == "boolean")
     value = _as(kind, reading.value, name) if reading else None
+    if kind == "string" and isinstance(value, str):
+        value = filling.unmasked.quoted(value)
     if reading is None or value is None:
         return {"string": "", "integer": 0, "number": 0, "boolean": False}.get(kind), None
     filling.readings.append(reading)
@@ -280,12 +305,12 @@ def _about_siblings(
     schema = _resolve(schema, filling)
     kinds = _kinds(schema, filling)
     if "array" in kinds:
-        words = [about.words] if about and about.words else []
+        words = [filling.unmasked.quoted(about.words)] if about and about.words else []
         return (words or [""] if schema.get("minItems") else words), about
     if "string" in kinds:
         if about is None or not about.words:
             return (None if "null" in kinds else ""), None
-        return about.words, about
+        return filling.unmasked.quoted(about.words), about
     sure = about.sure if about else 0.2
     return (sure if "number" in kinds else round(sure * 100)), about
 

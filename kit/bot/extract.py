@@ -10,6 +10,7 @@ from porchlight.cache.v1 import cache_service_pb2_grpc as pb_grpc
 
 from kit import metrics
 from kit.bot import reading, wire
+from kit.bot.bind import bind
 from kit.bot.spec import BotSpec
 from kit.crash import crash_point
 from kit.errors import PorchlightError
@@ -23,7 +24,14 @@ MODEL_SECONDS: Final = 12.0
 KEPT_SECONDS: Final = 4.0
 """Of a turn's time, for the arbiter (2 s), the store and the way back."""
 LEAST_SECONDS: Final = 0.3
-VARIABLE_CHARS: Final = 12_000
+TEXTS_MOST: Final = 20
+OWN_CHARS: Final = 200
+_DECIDING: Final = ("intent",)
+_OWN: Final = {
+    "first_name": pb.SPAN_KIND_NAME,
+    "phone": pb.SPAN_KIND_PHONE,
+    "email": pb.SPAN_KIND_EMAIL,
+}
 
 FALLBACKS: Final = metrics.counter("bot_fallbacks", "Turns that the rules read alone.", ("bot", "cause"))
 
@@ -54,38 +62,46 @@ class Extractor:
         contact_id: str,
         messages: Sequence[InboundMessage],
         *,
-        question: str,
+        asked: str,
         known: Mapping[str, Fact],
+        opening: bool,
+        profile: Mapping[str, object],
     ) -> Extracted:
-        """Read facts out of messages. Never fails: what keeps the model away is named in the answer."""
+        """Read facts out of messages. Never fails: what keeps the model away is named in the answer.
+
+        Args:
+            tenant_id: The CRM location.
+            contact_id: Who wrote.
+            messages: What they wrote in this turn, oldest first.
+            asked: The slot that was asked for last; empty when none was.
+            known: What is known.
+            opening: Whether a handoff brought the contact with this turn.
+            profile: What the CRM says about the contact; masked where the messages hold it.
+        """
         if not self._use_model:
             return self._without("TURNED_OFF")
         left = context.remaining_seconds()
         seconds = MODEL_SECONDS if left is None else min(MODEL_SECONDS, left - KEPT_SECONDS)
         if seconds < LEAST_SECONDS:
             return self._without("NO_TIME_LEFT")
-        request = pb.CompleteRequest(
+        heard = tuple(messages)[-TEXTS_MOST:]
+        request = pb.AnalyzeRequest(
             tenant_id=tenant_id,
             contact_id=contact_id,
             prompt=self._spec.prompt,
-            variables={
-                "messages": "\n".join(message.text for message in messages)[-VARIABLE_CHARS:],
-                "question": question,
-                "known": _lines(known)[:VARIABLE_CHARS],
-            },
+            texts=[message.text for message in heard],
+            state=pb.DialogueState(asked=asked, known=_known(known), opening=opening),
+            own_values=_own_values(profile),
         )
-        asking = asyncio.ensure_future(client.call(self._stub.Complete, request, seconds=seconds))
+        asking = asyncio.ensure_future(client.call(self._stub.Analyze, request, seconds=seconds))
         await asyncio.sleep(0)
         crash_point("bot.during_model_call")
         try:
             answer = await asking
         except PorchlightError as error:
             return self._without(error.reason)
-        facts = reading.read_answer(
-            answer.content, slots=self._spec.slots, messages=tuple(messages), extractor=answer.prompt_version
-        )
         return Extracted(
-            facts=facts,
+            facts=bind(wire.analysis(answer), slots=self._spec.slots, messages=heard, extractor=answer.prompt_version),
             extractor=answer.prompt_version,
             cache_tier=wire.tier(answer),
             cost_microusd=answer.cost_microusd,
@@ -97,5 +113,14 @@ class Extractor:
         return Extracted(fallback_cause=cause)
 
 
-def _lines(known: Mapping[str, Fact]) -> str:
-    return "\n".join(f"{name}: {fact.value}" for name, fact in sorted(known.items()))
+def _known(known: Mapping[str, Fact]) -> dict[str, str]:
+    """Of what is known, only the side changes what words mean: a place is where one sells, or where one buys."""
+    return {name: str(known[name].value) for name in _DECIDING if name in known}
+
+
+def _own_values(profile: Mapping[str, object]) -> list[pb.OwnValue]:
+    return [
+        pb.OwnValue(kind=kind, value=value.strip()[:OWN_CHARS])
+        for name, kind in _OWN.items()
+        if isinstance(value := profile.get(name), str) and value.strip()
+    ]

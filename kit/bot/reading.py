@@ -6,7 +6,6 @@ model adds what the rules cannot see. Where the rules heard "I don't know when",
 nobody may fill in a time.
 """
 
-import json
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,14 +13,12 @@ from typing import Any, Final
 
 from kit import text
 from kit.bot import words
-from kit.bot.spec import Heard, Reading, SlotKind, SlotSpec, Value
+from kit.bot.spec import Heard, Reading, SlotSpec, Value
 from kit.bot.wishes import Side, Wish, wishes
 from kit.lane import Fact, InboundMessage
 
 RULES: Final = "rules"
 LONGEST_WORDS: Final = 500
-MODEL_CONFIDENCE_MOST: Final = 0.9
-"""A model's own number is no measurement; a clear statement read by the rules counts for more."""
 
 TIMELINES: Final = {
     "under_1_month": "as soon as possible",
@@ -163,77 +160,6 @@ def read_places(heard: Heard, *, slot_of: Mapping[Side, str], default: str) -> t
             span = (place.start, place.end)
             facts[slot] = make_fact(slot, place.name, message, span)
     return tuple(facts.values())
-
-
-# --- the model's answer
-
-
-def read_answer(
-    content: str, *, slots: tuple[SlotSpec, ...], messages: tuple[InboundMessage, ...], extractor: str
-) -> tuple[Fact, ...]:
-    """Check a model's answer against the slots' declaration; what does not stand in the messages is dropped.
-
-    Args:
-        content: JSON as `answer_schema` says; anything else yields nothing.
-        slots: What was asked for.
-        messages: What the person wrote.
-        extractor: The prompt and its version.
-    """
-    try:
-        answer = json.loads(content)
-    except ValueError:
-        return ()
-    if not isinstance(answer, dict):
-        return ()
-    facts = (_checked(slot, answer.get(slot.name), messages, extractor) for slot in slots if slot.modelled)
-    return tuple(fact for fact in facts if fact is not None)
-
-
-def _checked(slot: SlotSpec, item: object, messages: tuple[InboundMessage, ...], extractor: str) -> Fact | None:
-    if not isinstance(item, dict):
-        return None
-    value, said, sure = item.get("value"), item.get("words"), item.get("confidence")
-    if not isinstance(said, str) or not said.strip() or isinstance(sure, bool) or not isinstance(sure, int | float):
-        return None
-    message = next((each for each in reversed(messages) if text.contains(each.text, said)), None)
-    if message is None or not _is_declared(slot, value) or not _is_said(slot, value, said):
-        return None
-    assert isinstance(value, str | int)
-    return Fact(
-        name=slot.name,
-        value=value.strip() if isinstance(value, str) else value,
-        extractor=extractor,
-        # Written so that NaN becomes 0.
-        confidence=round(min(MODEL_CONFIDENCE_MOST, float(sure)), 2) if sure > 0 else 0.0,
-        words=said.strip()[:LONGEST_WORDS],
-        message_id=message.message_id,
-    )
-
-
-def _is_declared(slot: SlotSpec, value: object) -> bool:
-    match slot.kind:
-        case SlotKind.CHOICE:
-            return isinstance(value, str) and value in slot.choices
-        case SlotKind.TEXT:
-            return isinstance(value, str) and 0 < len(value.strip()) <= LONGEST_WORDS
-        case SlotKind.PLACE:
-            return isinstance(value, str) and words.names_a_place(value)
-        case SlotKind.INTEGER:
-            return isinstance(value, int) and not isinstance(value, bool) and slot.low <= value <= slot.high
-        case SlotKind.BOOLEAN:
-            return isinstance(value, bool)
-
-
-def _is_said(slot: SlotSpec, value: object, said: str) -> bool:
-    """Say whether a value can be checked against its words: numbers and names must stand in them."""
-    if slot.kind in (SlotKind.TEXT, SlotKind.PLACE):
-        return text.contains(said, str(value))
-    if slot.kind is SlotKind.INTEGER:
-        folded = text.fold(said)
-        amounts = {each for found in text.prices(folded, bare_thousands=True) for each in (found.low, found.high)}
-        counted = text.bedrooms(folded, bare=True)
-        return value in amounts or (counted is not None and counted.value == value)
-    return True
 
 
 # --- both together

@@ -211,7 +211,13 @@ class BotService(pb_grpc.BotServiceServicer):
         rules, extracted = await asyncio.gather(
             asyncio.to_thread(self._spec.read, Heard(messages=messages, asked=asked, known=known)),
             self._extractor.extract(
-                tenant_id, contact_id, messages, question=self._question(asked, handoff), known=known
+                tenant_id,
+                contact_id,
+                messages,
+                asked=asked,
+                known=known,
+                opening=situation.opening,
+                profile=opened.profile,
             ),
         )
         situation = replace(situation, learned=reading.settle(self._spec.slots, known, rules, extracted.facts))
@@ -227,10 +233,6 @@ class BotService(pb_grpc.BotServiceServicer):
             # The person still gets an answer, of what is known without it.
             log.warning("lookup.failed", bot=self._spec.name, contact_id=contact_id, cause=error.reason)
             return {}
-
-    def _question(self, asked: str, handoff: Mapping[str, Any]) -> str:
-        slot = self._spec.slot(asked)
-        return slot.question if slot else str(handoff.get("open_question") or "")
 
     async def _request_handoff(
         self, key: TurnKey, move: Move, situation: Situation, turn_record: Mapping[str, Any]

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from kit.lane import Fact, InboundMessage
+from kit.spans import SpanKind
 
 Value = str | int | bool
 
@@ -53,6 +54,8 @@ class SlotSpec:
     """Once known, only the rules may change it: a model's guess must not move a contact back and forth."""
     modelled: bool = True
     """Whether the model is asked for it."""
+    refs: tuple[SpanKind, ...] = ()
+    """Kinds of masked values that can stand for it (`kit/spans.py`): the model names one, the bot reads it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -191,12 +194,8 @@ class BotSpec:
 
 
 # The model answers every slot: null, or the value with the words that it stands on.
-_TYPES: Final = {
-    SlotKind.TEXT: "string",
-    SlotKind.PLACE: "string",
-    SlotKind.INTEGER: "integer",
-    SlotKind.BOOLEAN: "boolean",
-}
+_REFS_MOST: Final = 4
+"""A turn with more values of a kind is left to the rules."""
 
 
 def answer_schema(slots: tuple[SlotSpec, ...]) -> dict[str, Any]:
@@ -211,8 +210,13 @@ def answer_schema(slots: tuple[SlotSpec, ...]) -> dict[str, Any]:
 
 
 def _slot_schema(slot: SlotSpec) -> dict[str, Any]:
-    is_choice = slot.kind is SlotKind.CHOICE
-    value = {"type": "string", "enum": list(slot.choices)} if is_choice else {"type": _TYPES[slot.kind]}
+    """A value is one of a closed list wherever one can be written down, so that no model can invent any."""
+    refs = [f"{kind}_{number}" for kind in slot.refs for number in range(1, _REFS_MOST + 1)]
+    value: dict[str, Any] = {"type": "string"}
+    if slot.kind is SlotKind.BOOLEAN:
+        value = {"type": "boolean"}
+    elif slot.kind in (SlotKind.CHOICE, SlotKind.INTEGER):
+        value = {"type": "string", "enum": [*slot.choices, *refs]}
     found = {
         "type": "object",
         "properties": {"value": value, "words": {"type": "string"}, "confidence": {"type": "number"}},

@@ -9,10 +9,12 @@ from porchlight.cache.v1 import cache_service_pb2 as cache_pb
 from porchlight.handoff.v1 import handoff_service_pb2 as handoff_pb
 
 from kit import checks
+from kit.bot.bind import Analysis
 from kit.bot.spec import Move
 from kit.errors import InvalidField
 from kit.facts_wire import FACTS_MOST, fact_from_proto, fact_to_proto
 from kit.lane import Fact, OpenedTurn
+from kit.spans import Place
 
 MESSAGES_MOST: Final = 20
 CAPSULE_BYTES_MOST: Final = 64 * 1024
@@ -113,6 +115,15 @@ def handoff_request(
     )
 
 
-def tier(response: cache_pb.CompleteResponse) -> str:
-    """Name the tier that answered: L1, L2, L3 or UPSTREAM."""
+def analysis(response: cache_pb.AnalyzeResponse) -> Analysis:
+    """Read what the cache service said of a turn's texts."""
+    return Analysis(
+        content=response.analysis,
+        values={span.ref: Place(text=span.text, start=span.begin, end=span.end) for span in response.spans},
+        quotes={each.masked: Place(text=each.text, start=each.begin, end=each.end) for each in response.quotes},
+    )
+
+
+def tier(response: cache_pb.AnalyzeResponse) -> str:
+    """Name the tier that answered: L1, L2, L3, STUDENT or UPSTREAM."""
     return cache_pb.Tier.Name(response.tier).removeprefix("TIER_")

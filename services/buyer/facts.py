@@ -10,6 +10,7 @@ from kit.bot import reading
 from kit.bot.spec import Heard, Reading, SlotKind, SlotSpec, Value
 from kit.bot.wishes import wishes
 from kit.lane import Fact, InboundMessage
+from kit.spans import SpanKind
 from services.buyer import about
 
 LEAST_PRICE_USD: Final = 10_000
@@ -48,6 +49,10 @@ SLOTS: Final = (
         low=LEAST_PRICE_USD,
         high=MOST_PRICE_USD,
         said="up to ${value:,}",
+        refs=(
+            SpanKind.MONEY,
+            SpanKind.COUNT,
+        ),
     ),
     SlotSpec(
         name="price_min_usd",
@@ -56,6 +61,10 @@ SLOTS: Final = (
         low=LEAST_PRICE_USD,
         high=MOST_PRICE_USD,
         said="from ${value:,}",
+        refs=(
+            SpanKind.MONEY,
+            SpanKind.COUNT,
+        ),
     ),
     SlotSpec(
         name="bedrooms_min",
@@ -66,6 +75,7 @@ SLOTS: Final = (
         low=1,
         high=12,
         said="{value}+ bedrooms",
+        refs=(SpanKind.COUNT,),
     ),
     SlotSpec(
         name="timeline",
@@ -74,6 +84,7 @@ SLOTS: Final = (
         question="How soon would you like to buy?",
         again="Roughly when: within 3 months, within a year, or later?",
         choices=reading.TIMELINES,
+        refs=(SpanKind.TIME,),
     ),
     SlotSpec(
         name="financing",

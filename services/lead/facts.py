@@ -8,6 +8,7 @@ from kit import text
 from kit.bot import reading
 from kit.bot.spec import Heard, Reading, SlotKind, SlotSpec
 from kit.lane import Fact
+from kit.spans import SpanKind
 
 SLOTS: Final = (
     SlotSpec(
@@ -43,6 +44,7 @@ SLOTS: Final = (
         question="How soon would you like to make a move?",
         again="Roughly when: within 3 months, within a year, or later?",
         choices=reading.TIMELINES,
+        refs=(SpanKind.TIME,),
     ),
     SlotSpec(
         name="buying_plan",

@@ -10,6 +10,7 @@ from kit.bot.spec import Heard, Reading, SlotKind, SlotSpec
 from kit.bot.wishes import wishes
 from kit.homes import AREA_SQFT
 from kit.lane import Fact, InboundMessage
+from kit.spans import SpanKind
 
 SLOTS: Final = (
     SlotSpec(
@@ -83,6 +84,7 @@ SLOTS: Final = (
         question="How soon would you like to sell?",
         again="Roughly when: within 3 months, within a year, or later?",
         choices=reading.TIMELINES,
+        refs=(SpanKind.TIME,),
     ),
     SlotSpec(
         name="condition",
@@ -118,6 +120,10 @@ SLOTS: Final = (
         high=100_000_000,
         said="",
         private_to="seller",
+        refs=(
+            SpanKind.MONEY,
+            SpanKind.COUNT,
+        ),
     ),
     SlotSpec(
         name="buying_plan",

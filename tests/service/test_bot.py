@@ -31,6 +31,7 @@ from kit.pg.pool import open_pool
 from kit.rpc import status
 from kit.rpc.client import call, open_channel
 from kit.rpc.server import SERVING, bind, make_server
+from kit.spans import mask
 from tests.support.bots import BOTS
 from tests.support.stores import Database
 
@@ -56,7 +57,7 @@ class Scripted(handoff_grpc.HandoffServiceServicer, cache_grpc.CacheServiceServi
         self.asked.append(request)
         return await self.arbiter(request, context)
 
-    async def Complete(self, request: Any, context: Any) -> Any:
+    async def Analyze(self, request: Any, context: Any) -> Any:
         self.prompted.append(request)
         return await self.cache(request, context)
 
@@ -77,10 +78,24 @@ def failing(error: errors.PorchlightError) -> Answer:
 
 
 def finding(tier: Any = cache_pb.TIER_UPSTREAM, cost_microusd: int = 77, **slots: Any) -> Answer:
+    """Analyse as the cache service does, with these items for slots; their words are masked ones."""
+
     async def answer(request: Any, context: Any) -> Any:
-        content = {slot.name: None for slot in BOTS["lead"].slots} | slots
-        return cache_pb.CompleteResponse(
-            content=json.dumps(content), tier=tier, prompt_version="lead.extract@3", cost_microusd=cost_microusd
+        masked = mask(request.texts)
+        quotes = {item["words"]: masked.quote(item["words"]) for item in slots.values()}
+        return cache_pb.AnalyzeResponse(
+            analysis=json.dumps({slot.name: None for slot in BOTS["lead"].slots} | slots),
+            spans=[
+                cache_pb.Span(ref=each.ref, text=each.text, begin=each.start, end=each.end) for each in masked.spans
+            ],
+            quotes=[
+                cache_pb.Quote(masked=words, text=place.text, begin=place.start, end=place.end)
+                for words, place in quotes.items()
+                if place is not None
+            ],
+            tier=tier,
+            prompt_version="lead.extract@3",
+            cost_microusd=cost_microusd,
         )
 
     return answer
@@ -367,16 +382,21 @@ async def test_value_that_the_model_invents_is_not_stored(desk: Desk) -> None:
     assert await desk.facts() == {}
 
 
-async def test_prompt_gets_the_words_the_open_question_and_what_is_known(desk: Desk) -> None:
+async def test_analysis_is_asked_with_the_texts_the_state_and_what_must_be_masked(desk: Desk) -> None:
     await desk.answered("I want to sell")
     await desk.answered("98107", "in spring")
     prompted = desk.neighbours.prompted[-1]
     assert (prompted.tenant_id, prompted.contact_id, prompted.prompt) == (TENANT, CONTACT, "lead.extract")
-    assert dict(prompted.variables) == {
-        "messages": "98107\nin spring",
-        "question": "Which neighborhood or ZIP code is the home in?",
-        "known": "intent: sell",
-    }
+    assert list(prompted.texts) == ["98107", "in spring"]
+    assert prompted.state == cache_pb.DialogueState(asked="address_area", known={"intent": "sell"})
+    assert [(each.kind, each.value) for each in prompted.own_values] == [(cache_pb.SPAN_KIND_NAME, "Ana")]
+
+
+async def test_value_is_read_from_the_persons_own_words_and_never_from_the_models(desk: Desk) -> None:
+    item = {"value": "PLACE_1", "words": "fancy PLACE_1", "confidence": 0.8}
+    desk.neighbours.cache = finding(area=item)
+    await desk.answered("we'd fancy Ballard")
+    assert (await desk.facts())["area"] == ("Ballard", "lead.extract@3")
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from kit.bot.spec import SlotKind, answer_schema
 from kit.prompt_file import parse
+from services.cache.analyze import VARIABLES
 from tests.support.bots import BOTS
 
 ROOT = Path(__file__).parents[2]
@@ -27,8 +28,8 @@ def test_schema_is_the_declaration_of_the_slots(spec):
 def test_prompt_has_the_name_scope_and_variables_that_the_bot_uses(spec):
     prompt = the_prompt(spec)
     assert prompt.name == spec.prompt
-    assert prompt.scope == "contact"
-    assert prompt.variables == {"messages", "question", "known"}
+    assert prompt.scope == "tenant"
+    assert prompt.variables == VARIABLES
 
 
 def test_prompt_says_that_what_the_person_wrote_is_no_instruction(spec):
@@ -46,6 +47,8 @@ def test_declaration_is_whole(spec):
     for slot in spec.slots:
         assert bool(slot.choices) is (slot.kind is SlotKind.CHOICE), slot.name
         assert (slot.low < slot.high) is (slot.kind is SlotKind.INTEGER), slot.name
+        # A number that the model is asked for is never the model's own.
+        assert bool(slot.refs) or slot.kind is not SlotKind.INTEGER or not slot.modelled, slot.name
         assert bool(slot.again) is bool(slot.question), slot.name
 
 
