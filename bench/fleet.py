@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import time
 import uuid
 from collections.abc import AsyncIterator, Mapping
@@ -32,13 +31,15 @@ async def fresh_database(cluster: Cluster) -> AsyncIterator[Database]:
 
 
 @asynccontextmanager
-async def running_bot(name: str, database: Database, folder: Path, **settings: Any) -> AsyncIterator[Any]:
+async def running_bot(
+    name: str, database: Database, folder: Path, *, heard: Heard | None = None, **settings: Any
+) -> AsyncIterator[Any]:
     """A bot as `up` runs it, without a model; gives its process and address."""
     common = {key: value for key, value in environment(database, folder, {}).items() if key in COMMON}
     keys = folder / "ticket.pub.json"
     keys.write_text(tickets.public_json(KEY.public))
     own = {"database_url": database.url(name), "ticket_public_keys_file": str(keys), "use_model": "false"}
-    async with running_service(f"services.{name}", common | own | settings) as started:
+    async with running_service(f"services.{name}", common | own | settings, heard=heard) as started:
         yield started
 
 
@@ -62,8 +63,8 @@ async def running_arbiters(
         settings: What is not left at its default.
     """
     async with AsyncExitStack() as stack:
-        admin = await asyncpg.connect(database.admin_url, server_settings={"search_path": "porchlight"})
-        stack.push_async_callback(admin.close)
+        schema = {"search_path": "porchlight"}
+        admin = await stack.enter_async_context(asyncpg.create_pool(database.admin_url, server_settings=schema))
         given = environment(database, folder, {})
         for name in ("sweep_seconds", "offer_call_seconds"):
             del given[name]
@@ -82,11 +83,11 @@ async def put_turns(desk: Desk, count: int) -> list[tuple[str, int]]:
         Contact and number of the turn.
     """
     names = [f"c_{uuid.uuid4().hex[:16]}" for _ in range(count)]
-    async with desk.admin.transaction():
+    async with desk.admin.acquire() as admin, admin.transaction():
         # As if the bots had answered those that were made before: the lane must give out the new ones.
-        await desk.admin.execute("update inbox set outcome = 'REPLIED' where outcome = 'WAITING'")
-        await desk.admin.execute("update contact set ready_time = null where ready_time is not null")
-        await desk.admin.execute(
+        await admin.execute("update inbox set outcome = 'REPLIED' where outcome = 'WAITING'")
+        await admin.execute("update contact set ready_time = null where ready_time is not null")
+        await admin.execute(
             "select accept_inbound(jsonb_build_object('tenant_id', $1::text, 'contact_id', name, 'source', 'bench',"
             " 'event_id', name, 'kind', 'MESSAGE_IN', 'channel', 'SMS', 'text', 'I want to buy a house in Ballard',"
             " 'first_owner', 'lead', 'debounce_seconds', 0, 'debounce_longest_seconds', 0))"
@@ -98,20 +99,6 @@ async def put_turns(desk: Desk, count: int) -> list[tuple[str, int]]:
     turns = [json.loads(row["turn"]) for row in rows]
     assert {turn["contact_id"] for turn in turns} == set(names)
     return [(turn["contact_id"], turn["turn_no"]) for turn in turns]
-
-
-def family(pid: int) -> list[int]:
-    """Return a process and its children: Postgres does its work in them."""
-    found = [pid]
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit():
-            try:
-                stat = Path(entry.path, "stat").read_text(encoding="ascii")
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if int(stat.rsplit(")", 1)[1].split()[1]) == pid:
-                found.append(int(entry.name))
-    return found
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,8 +28,8 @@ from porchlight.cache.v1 import cache_service_pb2 as cache_pb
 from porchlight.cache.v1.cache_service_pb2_grpc import CacheServiceStub
 from porchlight.handoff.v1 import handoff_service_pb2 as pb
 
-from bench.fleet import Writes, family, fresh_database, put_turns, running_arbiters, running_bot, written
-from bench.measure import Way, machine, run_calls
+from bench.fleet import Writes, fresh_database, put_turns, running_arbiters, running_bot, written
+from bench.measure import Way, family, machine, run_calls
 from bench.walk import write
 from kit.rpc.client import open_channel
 from sandbox.child import free_port

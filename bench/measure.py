@@ -66,6 +66,20 @@ def cpu_of(pids: Sequence[int]) -> float:
     return total / TICKS
 
 
+def family(pid: int) -> list[int]:
+    """Return a process and its children: Postgres does its work in them."""
+    found = [pid]
+    for entry in os.scandir("/proc"):
+        if entry.name.isdigit():
+            try:
+                stat = Path(entry.path, "stat").read_text(encoding="ascii")
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if int(stat.rsplit(")", 1)[1].split()[1]) == pid:
+                found.append(int(entry.name))
+    return found
+
+
 async def run_calls(
     path: Way, call: Callable[[], Awaitable[object]], *, count: int, in_flight: int, pids: Sequence[int]
 ) -> None:

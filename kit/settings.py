@@ -1,5 +1,6 @@
 """What a process can be told from outside: environment variables, read once at start."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -53,7 +54,7 @@ class Settings(BaseSettings):
     gateway_target: str = Field(default="127.0.0.1:50056", description="Where the gateway's gRPC server is.")
     bot_targets: Annotated[dict[str, str], NoDecode] = Field(
         default={"lead": "127.0.0.1:50051", "buyer": "127.0.0.1:50052", "seller": "127.0.0.1:50053"},
-        description="The bots and where they are, as lead=host:port,buyer=host:port.",
+        description="The bots and where they are, as lead=host:port,buyer=ipv4:host:port,host:port.",
     )
     tls_cert_file: Path | None = Field(default=None, description="Own certificate chain, PEM; unset means no TLS.")
     tls_key_file: Path | None = Field(default=None, description="Private key of the certificate, PEM.")
@@ -78,10 +79,15 @@ class Settings(BaseSettings):
     def _read_targets(cls, value: object) -> object:
         if not isinstance(value, str):
             return value
-        pairs = [pair.split("=", 1) for pair in value.split(",") if pair.strip()]
-        if any(len(pair) != 2 or not pair[0].strip() or not pair[1].strip() for pair in pairs):
+        # gRPC's own lists of addresses hold commas too: `ipv4:10.0.0.1:50051,10.0.0.2:50051`.
+        pairs = [pair.split("=", 1) for pair in re.split(r",(?=[^,]*=|\s*$)", value) if pair.strip()]
+        targets = {name.strip(): target.strip() for name, *rest in pairs for target in rest}
+        lists = ("ipv4:", "ipv6:")
+        if len(targets) != len(pairs) or not all(
+            name and target and ("," not in target or target.startswith(lists)) for name, target in targets.items()
+        ):
             raise ValueError("is not of the form name=host:port,name=host:port")
-        return {name.strip(): target.strip() for name, target in pairs}
+        return targets
 
 
 S = TypeVar("S", bound=Settings)

@@ -31,6 +31,11 @@ def test_bot_targets_are_read_from_pairs(monkeypatch):
     assert settings.bot_targets == {"lead": "127.0.0.1:1", "renter": "dns:///renter:2"}
 
 
+def test_replicas_of_a_bot_may_be_listed(monkeypatch):
+    settings = loaded(monkeypatch, PORCHLIGHT_BOT_TARGETS="lead=ipv4:127.0.0.1:1,127.0.0.2:1,buyer=127.0.0.1:2")
+    assert settings.bot_targets == {"lead": "ipv4:127.0.0.1:1,127.0.0.2:1", "buyer": "127.0.0.1:2"}
+
+
 @pytest.mark.parametrize("value", ["lead", "lead=", "=127.0.0.1:1", "lead:127.0.0.1"])
 def test_bot_targets_of_another_form_are_refused_by_name(monkeypatch, value):
     with pytest.raises(SettingsRefused) as caught:
