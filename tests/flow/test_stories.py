@@ -80,7 +80,8 @@ async def test_buyer_sees_three_sample_homes_asks_about_one_and_hears_what_comes
 
 async def test_every_message_says_what_became_of_it_and_what_it_cost(system: System) -> None:
     contact = await system.contact("Cleo", "(206) 555-0103")
-    await system.text(contact, "Looking to purchase property in Ballard")
+    # Words of her own: what others said too would be answered from what is stored.
+    await system.text(contact, "Looking to purchase property in Ballard, with space for my tortoise")
     await replies(system, contact, 1)
     timeline = await system.timeline(contact)
     assert [each.outcome for each in texts_of(timeline)] == ["REPLIED"]
