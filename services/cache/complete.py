@@ -11,6 +11,7 @@ from services.cache import metrics
 from services.cache.canonical import Key, key, tag
 from services.cache.entry import About, new_entry
 from services.cache.flight import Flight, Shared
+from services.cache.lease import Turns
 from services.cache.limits import Priority
 from services.cache.model import Question
 from services.cache.prompts import Prompt
@@ -79,12 +80,14 @@ class Completions:
         tiers: Where answers are kept.
         upstream: Who writes new ones.
         total_seconds: The most that one request waits.
+        turns: Keeps other replicas from asking the same at the same time.
     """
 
-    def __init__(self, tiers: Tiers, upstream: Upstream, *, total_seconds: float) -> None:
+    def __init__(self, tiers: Tiers, upstream: Upstream, *, total_seconds: float, turns: Turns) -> None:
         self._tiers = tiers
         self._upstream = upstream
         self._total_seconds = total_seconds
+        self._turns = turns
         self._flight: Flight[Hit | Guess | Written] = Flight()
 
     async def answer(self, wanted: Wanted, prompt: Prompt, *, request_id: str, seconds: float | None) -> Answered:
@@ -188,7 +191,14 @@ class Completions:
         if far is not None:
             return far
         guessed = None if guess is None else await guess()
-        return guessed or await self.write(asked, shared.seconds_left, check)
+        if guessed is not None:
+            return guessed
+        return await self._turns.one(
+            asked.key.key_id,
+            look=lambda: self._tiers.far_hit(asked.key),
+            ask=lambda: self.write(asked, shared.seconds_left, check),
+            seconds_left=shared.seconds_left,
+        )
 
 
 def asked(wanted: Wanted, prompt: Prompt, *, request_id: str) -> Asked:

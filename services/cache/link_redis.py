@@ -16,7 +16,6 @@ from services.cache.breaker import Breaker
 log = get_logger()
 
 # Source: reliability page, sections 6.4 and 8. The library's own defaults wait 59 s for a hung server.
-SOCKET_SECONDS: Final = 0.05
 TOTAL_SECONDS: Final = 0.1
 CONNECTIONS: Final = 32
 BREAKER_FAILURES: Final = 5
@@ -26,13 +25,20 @@ BREAKER_SECONDS: Final = 1.0
 class Link:
     """Asks Redis, or says at once that it is lost. One for all that a process keeps there, so that all learn together."""
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, seconds: float = TOTAL_SECONDS) -> None:
+        """Make a connection when somebody asks.
+
+        Args:
+            url: Of the server.
+            seconds: The most that a command may take, waiting for a connection included.
+        """
+        self._seconds = seconds
         pool = BlockingConnectionPool.from_url(
             url,
             max_connections=CONNECTIONS,
-            timeout=TOTAL_SECONDS,
-            socket_timeout=SOCKET_SECONDS,
-            socket_connect_timeout=SOCKET_SECONDS,
+            timeout=seconds,
+            socket_timeout=seconds / 2,
+            socket_connect_timeout=seconds / 2,
             # A second try of ours would wait for the same hung server.
             retry=Retry(NoBackoff(), 0),
             health_check_interval=0,
@@ -46,7 +52,7 @@ class Link:
         if not self._breaker.allows(now()):
             return None
         try:
-            async with asyncio.timeout(TOTAL_SECONDS):
+            async with asyncio.timeout(self._seconds):
                 found = await ask()
         except (RedisError, OSError, TimeoutError) as error:
             metrics.TIER_FAILURES.inc()

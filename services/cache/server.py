@@ -25,6 +25,8 @@ from services.cache.generations import Generations
 from services.cache.generations_pg import PgGenerationStore
 from services.cache.labels import LabelWriter
 from services.cache.labels_pg import PgLabelStore
+from services.cache.lease import Turns
+from services.cache.lease_redis import RedisLeases
 from services.cache.ledger_pg import PgLedger
 from services.cache.limiter import Limiter
 from services.cache.limiter_redis import RedisBoard
@@ -148,10 +150,11 @@ async def assemble(settings: CacheSettings, stack: AsyncExitStack, *, model: Mod
     stack.push_async_callback(_last_write, recorder)
     redis: RedisTier | None = None
     board: RedisBoard | None = None
+    leases: RedisLeases | None = None
     if settings.redis_url.get_secret_value():
         link = Link(settings.redis_url.get_secret_value())
         stack.push_async_callback(link.close)
-        redis, board = RedisTier(link), RedisBoard(link)
+        redis, board, leases = RedisTier(link), RedisBoard(link), RedisLeases(link)
     near = MemoryTier(settings.l1_bytes)
     generations = Generations(PgGenerationStore(pool), redis, seconds=time.monotonic, forget=near.clear)
     # Jitter and back-off need no secrecy.
@@ -171,6 +174,7 @@ async def assemble(settings: CacheSettings, stack: AsyncExitStack, *, model: Mod
             luck=random.random,
         ),
         total_seconds=settings.claude_total_seconds,
+        turns=Turns(leases),
     )
     stack.push_async_callback(completions.close)
     writer = LabelWriter(PgLabelStore(pool))

@@ -23,7 +23,7 @@ def memory_board() -> Board:
 
 @pytest.fixture
 async def redis_board(valkey: str) -> AsyncIterator[Board]:
-    link = Link(valkey)
+    link = Link(valkey, seconds=10)
     yield RedisBoard(link)
     await link.close()
 
@@ -95,7 +95,7 @@ async def test_memory_forgets_a_replica_that_is_silent():
 
 
 async def test_redis_forgets_a_replica_that_is_silent(redis_board: RedisBoard, valkey: str):
-    link = Link(valkey)
+    link = Link(valkey, seconds=10)
     await redis_board.write(a_sheet("a", wanted=Use(requests=3)))
     field = await link.redis.hget(PREFIX + MODEL, "a")
     assert isinstance(field, bytes)
@@ -125,7 +125,7 @@ async def test_board_that_forgot_everything_knows_it_again_after_a_beat(board: B
     for number in range(3):
         await first.take(MODEL, str(number), ONE, Priority.LIVE)
     if isinstance(board, RedisBoard):
-        link = Link(valkey)
+        link = Link(valkey, seconds=10)
         await link.redis.flushall()
         await link.close()
     await first.beat()

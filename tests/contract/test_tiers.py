@@ -19,7 +19,7 @@ def memory_tier() -> Tier:
 
 @pytest.fixture
 async def redis_tier(valkey: str) -> AsyncIterator[Tier]:
-    link = Link(valkey)
+    link = Link(valkey, seconds=10)
     yield RedisTier(link)
     await link.close()
 

@@ -578,6 +578,12 @@ async def test_stand_in_answers_through_the_sdk_and_each_way_it_goes_wrong_is_ke
     assert (await complete(stub, ask("sell, hang"))).tier == pb.TIER_UPSTREAM
 
 
+@pytest.fixture
+def patient_redis(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A Redis that is slow because the machine is busy is not lost."""
+    monkeypatch.setattr("services.cache.link_redis.Link.__init__.__kwdefaults__", {"seconds": 10.0})
+
+
 async def test_three_replicas_never_ask_for_more_than_the_models_real_limits(start: Start, stand_in: str, valkey: str):
     stubs = [await start(anthropic_base_url=stand_in, redis_url=valkey, cache_replicas=3) for _ in range(3)]
     async with httpx2.AsyncClient(base_url=stand_in) as control:
@@ -602,6 +608,72 @@ async def test_three_replicas_with_money_for_one_call_make_one(start: Start, cla
     )
     assert len(claude.requests) == 1
     assert sum(isinstance(result, errors.BudgetExhausted) for result in results) == 99
+
+
+async def test_fifty_identical_requests_at_each_of_two_replicas_make_one_call(
+    start: Start, claude: ScriptedClaude, valkey: str, patient_redis: None
+):
+    claude.wait = lambda: asyncio.sleep(0.3)
+    stubs = [await start(anthropic_base_url=claude.url, redis_url=valkey) for _ in range(2)]
+    answers = await asyncio.gather(*(complete(stub) for stub in stubs for _ in range(50)))
+    assert len(claude.requests) == 1
+    assert {answer.content for answer in answers} == {ANSWER}
+    assert sorted(answer.cost_microusd for answer in answers) == [0] * 99 + [15]
+
+
+async def test_leader_that_is_killed_hands_over_and_nothing_hangs(
+    start: Start, claude: ScriptedClaude, stored: Database, valkey: str, tmp_path: Path
+):
+    answer = asyncio.Event()
+    claude.wait = answer.wait
+    tokens.write_callers(tmp_path / "callers.json", {"lead": tokens.digest(TOKEN)})
+    env = {
+        "STATE_DIR": str(tmp_path),
+        "DATABASE_URL": stored.url("cache"),
+        "REDIS_URL": valkey,
+        "CALLERS_FILE": str(tmp_path / "callers.json"),
+        "ANTHROPIC_BASE_URL": claude.url,
+    }
+    other = await start(anthropic_base_url=claude.url, redis_url=valkey)
+    async with process(tmp_path, **env) as (child, address):
+        channel = client.open_channel(address, token=TOKEN, service="cache")
+        stub = pb_grpc.CacheServiceStub(channel)
+        leading = [asyncio.create_task(complete(stub)) for _ in range(50)]
+        await until(lambda: _asked(claude, 1))
+        following = [asyncio.create_task(complete(other)) for _ in range(50)]
+        child.kill()
+        answer.set()
+        assert {each.content for each in await asyncio.gather(*following)} == {ANSWER}
+        failed = await asyncio.gather(*leading, return_exceptions=True)
+        await channel.close()
+    assert all(isinstance(each, errors.PorchlightError) for each in failed)
+    assert len(claude.requests) == 2
+
+
+async def test_flushes_under_load_cost_one_call_for_each_key_and_flush_at_the_most(
+    start: Start, claude: ScriptedClaude, valkey: str, patient_redis: None
+):
+    keys, flushes = 5, 4
+    # Without memory of their own, all that the replicas know is in Redis.
+    stubs = [await start(anthropic_base_url=claude.url, redis_url=valkey, l1_bytes=0) for _ in range(2)]
+    over = asyncio.Event()
+
+    async def load(number: int) -> None:
+        while not over.is_set():
+            await complete(stubs[number % 2], ask(f"text {number % keys}"))
+
+    loads = [asyncio.create_task(load(number)) for number in range(2 * keys)]
+    async with Redis.from_url(valkey) as redis:
+        for _ in range(flushes):
+            await until(lambda: _keys(redis, keys))
+            await redis.flushall()
+    over.set()
+    await asyncio.gather(*loads)
+    assert keys * 2 <= len(claude.requests) <= keys * (flushes + 1)
+
+
+async def _keys(redis: Redis, wanted: int) -> bool:
+    return len(await redis.keys(f"{PREFIX}*")) >= wanted
 
 
 async def test_answer_of_a_smaller_model_is_given_once_and_never_stored(
