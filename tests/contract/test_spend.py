@@ -174,3 +174,14 @@ async def test_records_of_many_tenants_at_once_do_not_wait_in_a_circle(world: Wo
         *(world.ledger.record(ended(call, 1)) for call in reversed(calls)),
     )
     assert await world.ledger.spent_today_microusd() == 70
+
+
+async def test_money_is_never_free_between_the_end_of_a_call_and_its_cost(world: World):
+    for number in range(20):
+        await world.pass_time(timedelta(days=1))
+        one = a_call(f"one {number}")
+        await reserve(world, one)
+        ending = asyncio.create_task(world.ledger.record(ended(one, 50)))
+        answers = await asyncio.gather(*(reserve(world, a_call(f"more {number} {n}")) for n in range(20)))
+        await ending
+        assert all(answer.budget != GRANTED for answer in answers)
