@@ -61,16 +61,6 @@ def fold(text: str) -> str:
     return "".join(low if len(low := each.lower()) == 1 else each for each in text.translate(_PLAIN))
 
 
-def contains(text: str, words: str) -> bool:
-    """Say whether `words` stand in `text`, whatever the case, the spaces and the kind of quotes.
-
-    >>> contains("I need to  SELL it", "to sell"), contains("I listened", "list")
-    (True, False)
-    """
-    inner = r"\s+".join(re.escape(each) for each in fold(words).split())
-    return bool(inner) and re.search(rf"(?<!\w){inner}(?!\w)", fold(text)) is not None
-
-
 def clause(folded: str, at: int) -> tuple[int, int]:
     """Return where the clause around `at` begins and ends."""
     return _around(_CLAUSE_END, folded, at)

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -26,8 +25,6 @@ VARIABLES: Final = frozenset({"asked", "known", "turn", "messages"})
 MOST_AUDITS: Final = 16
 """Audits under way; a guess beyond them is served and not audited."""
 AUDIT_SECONDS: Final = 12.0
-MOST_REMEMBERED: Final = 4_096
-"""Guesses that this process can still explain, or hear feedback about."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,18 +50,6 @@ class Analysed:
     shared: bool
 
 
-@dataclass(frozen=True, kw_only=True)
-class Remembered:
-    """A guess that was served, for whoever asks about it later."""
-
-    tenant_id: str
-    prompt: Prompt
-    state: State
-    masked: str
-    guess: Guess
-    basis: str
-
-
 class Analyses:
     """Analyses utterances.
 
@@ -79,7 +64,6 @@ class Analyses:
         self._student = student
         self._writer = writer
         self._audits: set[asyncio.Task[None]] = set()
-        self._guessed: OrderedDict[str, Remembered] = OrderedDict()
 
     async def analyse(self, wanted: Utterance, prompt: Prompt, *, request_id: str, seconds: float | None) -> Analysed:
         """Return what an utterance says.
@@ -119,11 +103,6 @@ class Analyses:
             answered=answered, masked=masked, quotes=quotes(answered.content, prompt.schema, masked), shared=shared
         )
 
-    def guessed(self, tenant_id: str, key_id: str) -> Remembered | None:
-        """Return a guess that this process served under a key; None when it remembers none."""
-        found = self._guessed.get(key_id)
-        return found if found is not None and found.tenant_id == tenant_id else None
-
     async def close(self) -> None:
         """Give up the audits under way."""
         for task in self._audits:
@@ -141,21 +120,11 @@ class Analyses:
             guess = replace(guess, analysis=_held("student", guess.analysis, prompt, masked))
         except ModelUnavailable:
             return None
-        if shared:
-            self._remember(asked, state, masked.text, guess)
-            if guess.audit and len(self._audits) < MOST_AUDITS:
-                task = asyncio.create_task(self._audit(asked, state, masked, guess))
-                self._audits.add(task)
-                task.add_done_callback(self._audits.discard)
+        if shared and guess.audit and len(self._audits) < MOST_AUDITS:
+            task = asyncio.create_task(self._audit(asked, state, masked, guess))
+            self._audits.add(task)
+            task.add_done_callback(self._audits.discard)
         return guess
-
-    def _remember(self, asked: Asked, state: State, masked: str, guess: Guess) -> None:
-        self._guessed[asked.key.key_id] = Remembered(
-            tenant_id=asked.tenant_id, prompt=asked.prompt, state=state, masked=masked, guess=guess, basis=asked.basis
-        )
-        self._guessed.move_to_end(asked.key.key_id)
-        if len(self._guessed) > MOST_REMEMBERED:
-            self._guessed.popitem(last=False)
 
     async def _audit(self, asked: Asked, state: State, masked: Masked, guess: Guess) -> None:
         """Ask Claude what was guessed; its answer is stored, so the next one gets that."""

@@ -5,7 +5,6 @@ A label holds a masked text that may be shared, so no word of it is anybody's al
 """
 
 import asyncio
-import contextlib
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any, Final, Protocol
 from kit.errors import StoreUnavailable
 from kit.log import describe, get_logger
 from services.cache import metrics
+from services.cache.behind import write_behind
 
 log = get_logger()
 
@@ -22,7 +22,6 @@ AUDIT: Final = "audit"
 FEEDBACK: Final = "feedback"
 SEED: Final = "seed"
 MOST_WAITING: Final = 2_000
-_RETRY_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -169,15 +168,4 @@ class LabelWriter:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Write labels as they come, until `stop`."""
-        while not stop.is_set():
-            self._wake.clear()
-            done = await self.write()
-            stopping = asyncio.ensure_future(stop.wait())
-            waking = asyncio.ensure_future(self._wake.wait() if done else asyncio.sleep(_RETRY_SECONDS))
-            try:
-                await asyncio.wait({stopping, waking}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                stopping.cancel()
-                waking.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await waking
+        await write_behind(self.write, self._wake, stop)

@@ -8,6 +8,7 @@ from typing import Final
 from kit.errors import BudgetExhausted, StoreUnavailable
 from kit.log import describe, get_logger
 from services.cache import metrics
+from services.cache.behind import write_behind
 from services.cache.ledger import CallRow, Ledger
 from services.cache.money import Hold, Money
 
@@ -15,8 +16,6 @@ log = get_logger()
 
 MOST_WAITING: Final = 10_000
 """Rows that may wait for Postgres; beyond that nothing is asked of Claude, since nobody could account for it."""
-
-_RETRY_SECONDS: Final = 1.0
 
 
 class Recorder:
@@ -80,15 +79,4 @@ class Recorder:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Write rows as they come, until `stop`."""
-        while not stop.is_set():
-            self._wake.clear()
-            done = await self.write()
-            stopping = asyncio.ensure_future(stop.wait())
-            waking = asyncio.ensure_future(self._wake.wait() if done else asyncio.sleep(_RETRY_SECONDS))
-            try:
-                await asyncio.wait({stopping, waking}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                stopping.cancel()
-                waking.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await waking
+        await write_behind(self.write, self._wake, stop)

@@ -37,7 +37,9 @@ class _TierEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Tier.ValueType],
     TIER_UPSTREAM: _Tier.ValueType  # 4
     """Claude, asked now."""
     TIER_STUDENT: _Tier.ValueType  # 5
-    """The student, a classifier that answers where it is sure enough."""
+    """The student, a classifier that answers where it is sure enough. No learner
+    is behind it yet, so nothing comes from here.
+    """
 
 class Tier(_Tier, metaclass=_TierEnumTypeWrapper):
     """Where an answer came from."""
@@ -53,7 +55,9 @@ TIER_L3: Tier.ValueType  # 3
 TIER_UPSTREAM: Tier.ValueType  # 4
 """Claude, asked now."""
 TIER_STUDENT: Tier.ValueType  # 5
-"""The student, a classifier that answers where it is sure enough."""
+"""The student, a classifier that answers where it is sure enough. No learner
+is behind it yet, so nothing comes from here.
+"""
 Global___Tier: _TypeAlias = Tier  # noqa: Y015
 
 class _SpanKind:
