@@ -302,3 +302,11 @@ def test_disclosure_of_a_brokerage_with_accents_passes():
     move = BOTS["lead"].decide(situation)
     assert outbound.admit(BOTS["lead"], situation, move).blocked == ()
     assert BROKERAGE not in move.reply
+
+
+@given(st.floats(min_value=0, max_value=30))
+def test_distance_is_rounded_by_the_gate_as_it_is_said(miles):
+    # 0.45 as a decimal number is said as 0.4, as a float as 0.5.
+    for distance in (miles, 0.45, 0.35, 1.25):
+        said = f"One home {distance:.1f} mi away."
+        assert codes(said, replace(SPEAKS, records=(AListing(distance_miles=distance),))) == []

@@ -1,5 +1,8 @@
 """What the seller bot says of a home's value: a real estimate, or plainly that there is none."""
 
+import re
+from datetime import date
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -7,7 +10,7 @@ from hypothesis import strategies as st
 from kit.bot import outbound
 from kit.bot.spec import MoveKind
 from services.seller import value
-from services.seller.cma import NOT_AN_APPRAISAL, Comparable, Confidence, Estimate, Subject, TooFewSales
+from services.seller.cma import NOT_AN_APPRAISAL, Comparable, Confidence, Estimate, Subject, TooFewSales, _because
 from services.seller.sentences import dollars
 from tests.support.bots import BOTS, Conversation, a_situation
 from tests.support.sales import LAST, Town
@@ -154,24 +157,49 @@ estimates = st.builds(
     comparables=st.lists(comparables, min_size=1, max_size=30).map(tuple),
     valuation_date=st.just(LAST),
 )
-too_few = st.builds(
-    TooFewSales, found=st.integers(0, 4), needed=st.just(5), because=st.text(max_size=200), valuation_date=st.just(LAST)
+subjects = st.builds(
+    Subject,
+    area_sqft=st.floats(200, 20_000),
+    zips=st.lists(st.sampled_from(("98107", "98117", "98103")), min_size=1, max_size=3, unique=True).map(tuple),
 )
+reasons = st.builds(_because, st.integers(0, 4), subjects, st.dates(date(2000, 1, 1), date(2030, 1, 1)))
 
 
-@given(estimates | too_few, st.booleans(), st.booleans())
-@settings(max_examples=200, deadline=None)
-def test_every_text_fits_is_plain_and_names_no_amount_that_the_estimate_does_not(result, first, opening):
+def too_few(because):
+    return st.builds(
+        TooFewSales, found=st.integers(0, 4), needed=st.just(5), because=because, valuation_date=st.just(LAST)
+    )
+
+
+def said_of(result, *, first, opening):
+    """What the seller bot decides when this was looked up."""
     known = {"intent": "both", "buying_plan": True, "address_area": "98107"}
     situation = a_situation(
         SELLER, "1,800 sq ft", known=known, asked="area_sqft", first_reply=first, opening=opening,
         found={"value": value.LookedUp(result=result, title="King County public records, sample data")},
     )  # fmt: skip
-    move = SELLER.decide(situation)
+    return situation, SELLER.decide(situation)
+
+
+@given(estimates | too_few(reasons), st.booleans(), st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_every_text_fits_is_plain_and_names_no_amount_that_the_estimate_does_not(result, first, opening):
+    situation, move = said_of(result, first=first, opening=opening)
     assert len(move.reply) <= value.LONGEST_REPLY
     assert move.reply.isascii()
     assert outbound.admit(SELLER, situation, move).blocked == ()
     if isinstance(result, Estimate):
-        assert dollars(result.low_usd) in move.reply
-        assert dollars(result.high_usd) in move.reply
+        best = result.comparables[0]
+        allowed = {dollars(each) for each in (result.low_usd, result.high_usd, best.price_usd, best.adjusted_price_usd)}
+        said = {each.rstrip(",") for each in re.findall(r"\$[\d,]+", move.reply)}
+        assert {dollars(result.low_usd), dollars(result.high_usd)} <= said <= allowed
         assert NOT_AN_APPRAISAL in move.reply
+
+
+@given(too_few(st.text(max_size=200)), st.booleans(), st.booleans())
+@settings(deadline=None)
+def test_whatever_the_reason_says_what_goes_out_fits_and_is_plain(result, first, opening):
+    situation, move = said_of(result, first=first, opening=opening)
+    reply = outbound.admit(SELLER, situation, move).move.reply
+    assert len(reply) <= value.LONGEST_REPLY
+    assert reply.isascii()
