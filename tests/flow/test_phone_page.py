@@ -149,3 +149,16 @@ async def test_markup_in_a_text_stays_text(page: Page) -> None:
     await text(page, "<img src=x onerror=alert(1)> hello")
     await expect(page.get_by_test_id("bubble").first).to_contain_text("<img src=x")
     assert await page.locator("[data-testid=bubble] img").count() == 0
+
+
+async def test_takeover_is_shown_as_a_decision_of_people_and_not_of_rules(page: Page) -> None:
+    await begin(page, "Tess", "(206) 555-0133")
+    await text(page, "I want to sell my house")
+    await expect(page.get_by_test_id("bubble")).to_have_count(2, timeout=20_000)
+    await page.locator("#agent-message").fill("Hi, this is Dana.")
+    await page.locator("#agent-send").click()
+    card = page.get_by_test_id("handoff").filter(has_text="seller → human")
+    await expect(card).to_contain_text("A person of the brokerage decided", timeout=20_000)
+    await expect(card).not_to_contain_text("confidence")
+    await expect(card.locator("table")).to_have_count(0)
+    await picture(page, "takeover")
