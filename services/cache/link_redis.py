@@ -1,4 +1,4 @@
-"""The connection to Redis or Valkey, on a short leash: whatever happens to it costs 100 ms at most."""
+"""The connection to Redis or Valkey, on a short leash: whatever happens to it costs 100 ms at most, unless set."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -15,8 +15,6 @@ from services.cache.breaker import Breaker
 
 log = get_logger()
 
-# Source: reliability page, sections 6.4 and 8. The library's own defaults wait 59 s for a hung server.
-TOTAL_SECONDS: Final = 0.1
 CONNECTIONS: Final = 32
 BREAKER_FAILURES: Final = 5
 BREAKER_SECONDS: Final = 1.0
@@ -25,13 +23,14 @@ BREAKER_SECONDS: Final = 1.0
 class Link:
     """Asks Redis, or says at once that it is lost. One for all that a process keeps there, so that all learn together."""
 
-    def __init__(self, url: str, *, seconds: float = TOTAL_SECONDS) -> None:
+    def __init__(self, url: str, *, seconds: float) -> None:
         """Make a connection when somebody asks.
 
         Args:
             url: Of the server.
             seconds: The most that a command may take, waiting for a connection included.
         """
+        # The library's own defaults wait 59 s for a hung server.
         self._seconds = seconds
         pool = BlockingConnectionPool.from_url(
             url,

@@ -152,7 +152,7 @@ async def assemble(settings: CacheSettings, stack: AsyncExitStack, *, model: Mod
     board: RedisBoard | None = None
     leases: RedisLeases | None = None
     if settings.redis_url.get_secret_value():
-        link = Link(settings.redis_url.get_secret_value())
+        link = Link(settings.redis_url.get_secret_value(), seconds=settings.redis_milliseconds / 1_000)
         stack.push_async_callback(link.close)
         redis, board, leases = RedisTier(link), RedisBoard(link), RedisLeases(link)
     near = MemoryTier(settings.l1_bytes)

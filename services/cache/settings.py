@@ -53,6 +53,13 @@ class CacheSettings(Settings):
     )
     l1_bytes: int = Field(64 * 1024 * 1024, ge=0, le=2**32, description="Memory of the process for answers.")
 
+    redis_milliseconds: int = Field(
+        100,
+        ge=10,
+        le=1_000,
+        description="The most that a look into Redis may take; a lost Redis costs this much a call.",
+    )
+
     @property
     def daily_microusd(self) -> int:
         """The daily limit in millionths of a US dollar."""

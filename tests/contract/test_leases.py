@@ -84,7 +84,7 @@ async def test_redis_lease_ends_by_itself_and_renewing_gives_it_its_whole_life(r
 
 
 async def test_lost_redis_gives_no_lease_and_after_a_few_tries_is_not_even_asked():
-    link = Link(f"redis://127.0.0.1:{free_port()}/0")
+    link = Link(f"redis://127.0.0.1:{free_port()}/0", seconds=0.1)
     leases, asked = RedisLeases(link), 0
     assert [await leases.take("k") for _ in range(BREAKER_FAILURES)] == [None] * BREAKER_FAILURES
 

@@ -80,7 +80,7 @@ async def test_redis_forgets_by_itself_after_the_life_it_was_given(redis_tier: T
 
 
 async def test_redis_that_is_not_there_is_a_miss_and_no_error():
-    link = Link(f"redis://127.0.0.1:{free_port()}/0")
+    link = Link(f"redis://127.0.0.1:{free_port()}/0", seconds=0.1)
     tier = RedisTier(link)
     for _ in range(20):
         await tier.put("k1", b"one", life_seconds=60)
@@ -92,7 +92,7 @@ async def test_redis_that_is_not_there_is_a_miss_and_no_error():
 
 
 async def test_redis_that_wants_another_password_is_a_miss_and_no_error(valkey: str):
-    link = Link("redis://:wrong@" + valkey.removeprefix("redis://").rpartition("@")[2])
+    link = Link("redis://:wrong@" + valkey.removeprefix("redis://").rpartition("@")[2], seconds=0.1)
     tier = RedisTier(link)
     await tier.put("k1", b"one", life_seconds=60)
     assert await tier.get("k1") is None

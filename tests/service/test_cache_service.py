@@ -418,7 +418,7 @@ async def test_redis_that_hangs_or_dies_costs_nothing_but_time(
     store = await sandbox_valkey.start(state_dir)
     assert store.child is not None
     try:
-        stub = await start(anthropic_base_url=claude.url, redis_url=store.url)
+        stub = await start(anthropic_base_url=claude.url, redis_url=store.url, redis_milliseconds=100)
         await complete(stub, ask("before"))
         os.kill(store.child.pid, trouble)
         started = time.monotonic()

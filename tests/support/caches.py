@@ -28,6 +28,8 @@ class Caches:
     async def start(self, **changed: Any) -> Any:
         """Start one, and return its stub as the lead bot has it."""
         changed.setdefault("database_url", self._database_url)
+        # A busy machine that runs tests is no lost Redis; the tests of a lost one say what it may cost.
+        changed.setdefault("redis_milliseconds", 1_000)
         settings = CacheSettings(callers_file=self._callers, **changed)
         served = await build(settings, self._stack)
         rpc = server.make_server("cache", settings, served.servicers).server
