@@ -1,14 +1,17 @@
-"""Named points at which a process kills itself, so that tests can hit the worst instants.
+"""Named points at which a process kills or stops itself, so that tests can hit the worst instants.
 
-Nothing is armed unless the setting `crash_at` says so, and then a point costs one
-look-up in an empty dict.
+Nothing is armed unless the setting `crash_at` says so, and then a point costs a
+look-up in an empty dict and one in an empty list.
 """
 
 import os
 import signal
+from pathlib import Path
 from typing import Final
 
 _armed: Final[dict[str, int]] = {}
+_traps: Final[list[Path]] = []
+"""What the names of this process's traps begin with; one at most."""
 
 
 def parse(spec: str) -> dict[str, int]:
@@ -29,15 +32,36 @@ def parse(spec: str) -> dict[str, int]:
     return points
 
 
-def arm(spec: str) -> None:
-    """Arm points for the life of this process; once, at its start. "" arms none."""
+def arm(spec: str, *, process: str = "") -> None:
+    """Arm points for the life of this process; once, at its start. "" arms none.
+
+    The path of a directory, which begins with "/", arms every point for which somebody
+    sets a trap there later: the file `<process>@<point>`, which says SIGKILL or SIGSTOP.
+    A trap is used up by whoever it catches.
+    """
     _armed.clear()
-    _armed.update(parse(spec))
+    _traps.clear()
+    if spec.startswith("/"):
+        _traps.append(Path(spec) / process)
+    else:
+        _armed.update(parse(spec))
 
 
 def crash_point(name: str) -> None:
-    """Die here, as SIGKILL does it, when this pass of the point is the armed one."""
+    """Die or stop here, when this pass of the point is the armed one."""
     if name in _armed:
         _armed[name] -= 1
         if _armed[name] == 0:
             os.kill(os.getpid(), signal.SIGKILL)
+    for beginning in _traps:
+        _spring(beginning.with_name(f"{beginning.name}@{name}"))
+
+
+def _spring(trap: Path) -> None:
+    try:
+        number = signal.Signals[trap.read_text()]
+        # Before the signal: whoever removes it is the one that is caught.
+        trap.unlink()
+    except FileNotFoundError:
+        return
+    os.kill(os.getpid(), number)

@@ -61,7 +61,7 @@ async def run(name: str, settings: Settings, build: Callable[[AsyncExitStack], A
     stopping = asyncio.Event()
     for each in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(each, stopping.set)
-    crash.arm(settings.crash_at)
+    crash.arm(settings.crash_at, process=name)
     async with AsyncExitStack() as stack:
         if settings.metrics_listen:
             stack.callback(_bound(metrics.serve, settings.metrics_listen))

@@ -48,7 +48,10 @@ class Settings(BaseSettings):
         default=5.0, ge=0, le=300, description="How long calls in flight may go on after SIGTERM."
     )
     concurrent_calls: int = Field(default=256, ge=1, le=10_000, description="Calls served at once; more are refused.")
-    crash_at: str = Field(default="", description="Named points at which the process kills itself; for tests only.")
+    crash_at: str = Field(
+        default="",
+        description="Named points at which the process kills itself, or a directory of traps; for tests only.",
+    )
     handoff_target: str = Field(default="127.0.0.1:50054", description="Where the arbiter is.")
     cache_target: str = Field(default="127.0.0.1:50055", description="Where the cache service is.")
     gateway_target: str = Field(default="127.0.0.1:50056", description="Where the gateway's gRPC server is.")

@@ -122,6 +122,7 @@ class BotService(pb_grpc.BotServiceServicer):
         while move.kind is MoveKind.HAND_OFF:
             handoff = await self._request_handoff(key, move, situation, record(move, thought.extracted, situation))
             if handoff is not None:
+                crash_point("bot.after_hand_off")
                 self._log(key, thought.extracted, move, began, handoff_id=handoff)
                 return pb.HandleTurnResponse(outcome=pb.TURN_OUTCOME_HANDED_OFF, handoff_id=handoff)
             # Refused or unreachable: the person still gets an answer, from us.
@@ -148,6 +149,7 @@ class BotService(pb_grpc.BotServiceServicer):
         if capsule.schema_version not in self._spec.capsule_versions:
             reason = f"capsule version {capsule.schema_version} is not understood"
             return pb.OfferHandoffResponse(answer=pb.OFFER_ANSWER_DECLINE, reason=reason)
+        crash_point("bot.before_offer_answer")
         return pb.OfferHandoffResponse(answer=pb.OFFER_ANSWER_ACCEPT)
 
     async def PreviewTurn(self, request: pb.PreviewTurnRequest, context: Context) -> pb.PreviewTurnResponse:
@@ -255,6 +257,7 @@ class BotService(pb_grpc.BotServiceServicer):
         )
         left = remaining_seconds()
         seconds = ARBITER_SECONDS if left is None else min(ARBITER_SECONDS, left / 2)
+        crash_point("bot.before_request_handoff")
         try:
             response: handoff_pb.RequestHandoffResponse = await client.call(
                 self._arbiter.RequestHandoff, request, seconds=seconds
@@ -272,6 +275,7 @@ class BotService(pb_grpc.BotServiceServicer):
     async def _complete(
         self, key: TurnKey, move: Move, learned: tuple[Fact, ...], kept: Mapping[str, Any]
     ) -> pb.HandleTurnResponse:
+        crash_point("bot.before_complete_turn")
         status = await self._lane.complete_turn(
             self._spec.name,
             key.tenant_id,

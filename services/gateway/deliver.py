@@ -125,6 +125,7 @@ class Deliverer:
                 wait=verdict.wait,
                 needs_read_back=verdict.needs_read_back,
             )
+            crash_point("gateway.after_delivery")
         # Protects the other texts on their way, which a task group would cancel. The lease
         # gives this one back, to be looked up first.
         except Exception as error:  # noqa: BLE001
@@ -158,6 +159,7 @@ class Deliverer:
         if asyncio.get_running_loop().time() + SEND_SECONDS > started + self._lease.total_seconds():
             # What is sent after the lease may be sent by two.
             return self._again(delivery, "LEASE_TOO_SHORT", needs_read_back=False)
+        crash_point("gateway.before_crm_post")
         sent = await self._crm.send(text)
         crash_point("gateway.after_crm_post")
         return self._judge(delivery, sent)

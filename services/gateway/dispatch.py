@@ -113,6 +113,7 @@ class Dispatcher:
         logger.debug("turn.claimed", messages=len(turn.messages), **facts)
         try:
             outcome = await self._ask(turn)
+            crash_point("gateway.after_turn")
             self._failures.pop((turn.tenant_id, turn.contact_id), None)
             TURNS.labels(turn.bot, outcome).inc()
             return

@@ -118,6 +118,7 @@ class Arbiter:
             entry = _entry(made, snapshot, policy, request_id=request_id, digest=digest, offer_life=self._offer_life)
             if entry.handoff.state is State.PENDING and rules.is_probe(policy, snapshot):
                 self._targets.probe(asked.target_bot)
+            crash_point("handoff.before_record")
             recorded = await self._ledger.record(entry)
             if recorded is Recorded.STALE:
                 raise _stale(asked)

@@ -166,6 +166,7 @@ class Router:
             return
         request = bot_pb.OfferHandoffRequest(ticket=self._ticket(offer), capsule=offer.capsule)
         began = time.monotonic()
+        crash_point("handoff.before_offer")
         try:
             response = await call(target.OfferHandoff, request, seconds=self._call_seconds)
             self._observed.saw(handoff.target_bot, ok=True, seconds=time.monotonic() - began)
@@ -177,6 +178,7 @@ class Router:
         crash_point("handoff.after_offer")
         if response.answer == bot_pb.OFFER_ANSWER_ACCEPT:
             settled = await self._ledger.redeem(handoff.handoff_id, epoch=handoff.epoch)
+            crash_point("handoff.after_redeem")
             _log_settled("handoff.accepted", handoff, settled)
         elif response.answer == bot_pb.OFFER_ANSWER_DECLINE:
             settled = await self._ledger.decline(handoff.handoff_id, reason=response.reason[:LONGEST_REASON])

@@ -34,3 +34,14 @@ def test_armed_point_kills_at_the_pass_that_was_asked_for(kills):
 def test_spec_that_names_no_point_or_no_pass_is_refused(spec):
     with pytest.raises(ValueError, match="name:number"):
         crash.parse(spec)
+
+
+def test_trap_catches_the_process_and_the_point_that_it_names_once(kills, tmp_path):
+    crash.arm(str(tmp_path), process="seller")
+    (tmp_path / "seller@bot.here").write_text("SIGSTOP")
+    (tmp_path / "lead@bot.there").write_text("SIGKILL")
+    for _ in range(2):
+        crash.crash_point("bot.here")
+        crash.crash_point("bot.there")
+    assert kills == [(os.getpid(), signal.SIGSTOP)]
+    assert [each.name for each in tmp_path.iterdir()] == ["lead@bot.there"]
