@@ -38,12 +38,15 @@ bench-handoff: $(DEV) $(LANGGRAPH)/.venv/.installed  # handoffs beside a bare ec
 bench-handoff-safety: $(DEV) $(LANGGRAPH)/.venv/.installed  # what holds when handoffs go wrong, here and in LangGraph; rewrites its part of bench/RESULTS.md
 	@$(BIN)/python -m bench.handoff_safety --write
 
-.PHONY: mutants-handoff load-handoff
+.PHONY: mutants-handoff load-handoff kills
 mutants-handoff: $(DEV)  # take the mechanisms behind the guarantees out one at a time; see docs/guarantees.md
 	@$(BIN)/python -m tools.mechanisms $(MECHANISMS)
 
 load-handoff: $(DEV)  # 100,000 random requests over 5,000 contacts and 4 arbiters, judged from the database; ARGS="--seed 7" for one again
 	@$(BIN)/python -m tests.support.handoff_load $(ARGS)
+
+kills: $(DEV)        # SIGKILL at every named point of a handoff, and of every process while people text; says how soon each was made good
+	@PORCHLIGHT_TEST_POINTS=all $(BIN)/python -m pytest -rP tests/flow/test_handoff_faults.py tests/flow/test_kills.py
 
 protos: $(DEV)       # generate protos/gen from the contracts
 	@$(BIN)/python -m tools.protos

@@ -1,11 +1,14 @@
 """Points at which a process dies on purpose."""
 
+import ast
 import os
 import signal
 
 import pytest
 
 from kit import crash
+from tests.support.system import ROOT
+from tests.support.traps import POINTS
 
 
 @pytest.fixture
@@ -45,3 +48,14 @@ def test_trap_catches_the_process_and_the_point_that_it_names_once(kills, tmp_pa
         crash.crash_point("bot.there")
     assert kills == [(os.getpid(), signal.SIGSTOP)]
     assert [each.name for each in tmp_path.iterdir()] == ["lead@bot.there"]
+
+
+def test_processes_are_killed_at_every_point_that_the_code_names():
+    named = {
+        node.args[0].value
+        for folder in ("kit", "services")
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "crash_point"
+    }
+    assert named == {point for _, point in POINTS}
