@@ -133,16 +133,19 @@ def verify(
     return payload
 
 
-def read_signing_key(path: Path, *, key_id: str) -> SigningKey:
-    """Read the arbiter's private key, PEM (PKCS#8, unencrypted).
+def read_signing_key(path: Path, *, keys: PublicKeys) -> SigningKey:
+    """Read the arbiter's private key, PEM (PKCS#8, unencrypted); its name is the one it has among `keys`.
 
     Raises:
-        ValueError: The file holds no Ed25519 key.
+        ValueError: The file holds no Ed25519 key, or one that no target would know.
     """
     private = load_pem_private_key(path.read_bytes(), password=None)
     if not isinstance(private, Ed25519PrivateKey):
         raise ValueError(f"{path} holds no Ed25519 key")
-    return SigningKey(key_id=key_id, private=private)
+    for key_id, public in keys.items():
+        if public == private.public_key():
+            return SigningKey(key_id=key_id, private=private)
+    raise ValueError(f"the public half of {path} is not among the public keys, which are {', '.join(keys) or 'none'}")
 
 
 def read_public_keys(path: Path) -> dict[str, Ed25519PublicKey]:

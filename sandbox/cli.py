@@ -19,6 +19,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("migrate", help="bring the database up to date and load the prompts")
     token = commands.add_parser("token", help="print a caller's token, for grpcurl")
     token.add_argument("name", nargs="?", default="operator", help="operator, console or a service; default operator")
+    ticket_key = commands.add_parser("ticket-key", help="make a second key for handoff tickets; see docs/deploy.md")
+    ticket_key.add_argument("name", help="what it is to be called, such as k2")
     commands.add_parser("doctor", help="say which stores would be used, and why")
     lanes = commands.add_parser("lanes", help="list contacts that wait, longest first")
     lanes.add_argument("--most", type=int, default=50, help="how many at most, 1 to 200")
@@ -40,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "up": _up,
         "migrate": _migrate,
         "token": _token,
+        "ticket-key": _ticket_key,
         "doctor": _doctor,
         "lanes": _lanes,
         "setup": _setup,
@@ -130,6 +133,14 @@ def _token(given: argparse.Namespace) -> int:
         sys.stdout.write(token_path(_state_dir(), given.name).read_text())
     except FileNotFoundError:
         return _refuse(f"no token called {given.name} in {_state_dir()}; `porchlight up` makes them")
+    return 0
+
+
+def _ticket_key(given: argparse.Namespace) -> int:
+    from sandbox.keys import add_ticket_key
+
+    made = add_ticket_key(_state_dir(), given.name)
+    sys.stdout.write(f"{made} is made, and {given.name} is among the public keys\n")
     return 0
 
 

@@ -10,7 +10,7 @@ from pydantic import Field, SecretStr, create_model
 from kit.settings import PREFIX, Settings, load, unknown_names
 from kit.settings import names as names_of
 from sandbox.child import free_port
-from sandbox.keys import TICKET_KEY_ID, token_path
+from sandbox.keys import token_path
 from sandbox.table import BOT_GROUP, CACHE, CLAUDE, CRM, GATEWAY, HANDOFF, PROCESSES, Process
 
 # One address cannot be everybody's, and the owner's URLs are not for the services.
@@ -144,8 +144,8 @@ def _own(process: Process, plan: Plan, *, database_url: str, redis_url: str) -> 
     if process.cache_store:
         own["REDIS_URL"] = redis_url
     if process is HANDOFF:
-        own |= {"TICKET_KEY_FILE": str(state / "ticket.key"), "TICKET_KEY_ID": TICKET_KEY_ID}
-    if process in plan.bots:
+        own["TICKET_KEY_FILE"] = str(state / "ticket.key")
+    if process is HANDOFF or process in plan.bots:
         own["TICKET_PUBLIC_KEYS_FILE"] = str(state / "ticket.pub.json")
     if process in (GATEWAY, CRM) and plan.runs(CRM):
         own |= {

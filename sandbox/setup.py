@@ -59,7 +59,7 @@ def secrets_of(process: Process, state_dir: Path) -> Mapping[str, Path]:
         files["callers.json"] = state_dir / "callers.json"
     if process is HANDOFF:
         files["ticket.key"] = state_dir / "ticket.key"
-    if process in BOTS:
+    if process is HANDOFF or process in BOTS:
         files["ticket.pub.json"] = state_dir / "ticket.pub.json"
     if process is GATEWAY:
         files |= {"workflow.secret": state_dir / "workflow.secret", "webhook.pub": state_dir / "webhook.pub"}

@@ -152,8 +152,8 @@ async def build(settings: HandoffSettings, stack: AsyncExitStack) -> Served:
     pool = await open_pool(settings.database_url.get_secret_value(), name="handoff")
     stack.push_async_callback(pool.close)
     ledger = PostgresLedger(pool)
-    key = tickets.read_signing_key(settings.ticket_key_file, key_id=settings.ticket_key_id)
-    older = tickets.read_public_keys(settings.ticket_public_keys_file) if settings.ticket_public_keys_file else {}
+    keys = tickets.read_public_keys(settings.ticket_public_keys_file)
+    key = tickets.read_signing_key(settings.ticket_key_file, keys=keys)
     token = read_token(settings.token_file)
     channels = {}
     for bot, target in settings.bot_targets.items():
@@ -183,7 +183,7 @@ async def build(settings: HandoffSettings, stack: AsyncExitStack) -> Served:
         ledger,
         targets=router,
         approved=approved,
-        keys={**older, **key.public},
+        keys=keys,
         clock=utc_now,
         offer_life=timedelta(seconds=settings.offer_seconds),
     )

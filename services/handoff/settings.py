@@ -11,15 +11,8 @@ class HandoffSettings(Settings):
     """The settings of every process, and the arbiter's own."""
 
     ticket_key_file: Path = Field(description="The Ed25519 key that signs tickets, PEM.")
-    ticket_key_id: str = Field(
-        "k1",
-        min_length=1,
-        max_length=32,
-        description="The name the signing key goes by.",
-    )
-    ticket_public_keys_file: Path | None = Field(
-        None,
-        description="JSON of older public keys whose tickets are still good, while keys are rotated.",
+    ticket_public_keys_file: Path = Field(
+        description="JSON of all public keys whose tickets are good, the signing key's too: key id to base64."
     )
     offer_seconds: float = Field(10.0, ge=1, le=60, description="How long a target has to answer an offer.")
     offer_call_seconds: float = Field(1.0, ge=0.1, le=10, description="Deadline of one call of OfferHandoff.")

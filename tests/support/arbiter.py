@@ -47,6 +47,7 @@ class ScriptedBot(bot_grpc.BotServiceServicer):
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.keys: tickets.PublicKeys = KEY.public
         self.answers: list[Any] = [bot_pb.OFFER_ANSWER_ACCEPT]
         self.offers: list[bot_pb.OfferHandoffRequest] = []
         self.given_up = 0
@@ -55,7 +56,7 @@ class ScriptedBot(bot_grpc.BotServiceServicer):
         self._server: grpc.aio.Server | None = None
 
     async def OfferHandoff(self, request: bot_pb.OfferHandoffRequest, context: Any) -> bot_pb.OfferHandoffResponse:
-        tickets.verify(request.ticket, keys=KEY.public, audience=self.name, now=utc_now(), capsule=request.capsule)
+        tickets.verify(request.ticket, keys=self.keys, audience=self.name, now=utc_now(), capsule=request.capsule)
         self.offers.append(request)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if answer == self.HANG:
@@ -228,10 +229,18 @@ def a_proposal(
     )
 
 
-def environment(database: Database, directory: Path, bots: dict[str, ScriptedBot]) -> dict[str, Any]:
-    """Write the arbiter's key and callers, and return its settings."""
+def environment(
+    database: Database,
+    directory: Path,
+    bots: dict[str, ScriptedBot],
+    key: tickets.SigningKey = KEY,
+    keys: tickets.PublicKeys = KEY.public,
+) -> dict[str, Any]:
+    """Write the arbiter's keys and callers, and return its settings."""
     key_file, callers_file, token_file = directory / "ticket.pem", directory / "callers.json", directory / "token"
-    key_file.write_bytes(tickets.private_pem(KEY))
+    key_file.write_bytes(tickets.private_pem(key))
+    keys_file = directory / "ticket.pub.json"
+    keys_file.write_text(tickets.public_json(keys))
     tokens.write_callers(callers_file, {name: tokens.digest(token) for name, token in TOKENS.items()})
     token_file.write_text(TOKENS["handoff"])
     return {
@@ -241,6 +250,7 @@ def environment(database: Database, directory: Path, bots: dict[str, ScriptedBot
         "callers_file": str(callers_file),
         "token_file": str(token_file),
         "ticket_key_file": str(key_file),
+        "ticket_public_keys_file": str(keys_file),
         "sweep_seconds": "0.05",
         "offer_call_seconds": "0.3",
         "bot_targets": ",".join(f"{name}={bot.target}" for name, bot in bots.items()),
@@ -261,9 +271,15 @@ async def running_bots(names: Sequence[str] = ("lead", "buyer", "seller")) -> As
 
 
 @asynccontextmanager
-async def running_desk(database: Database, directory: Path, bots: dict[str, ScriptedBot]) -> AsyncIterator[Desk]:
+async def running_desk(
+    database: Database,
+    directory: Path,
+    bots: dict[str, ScriptedBot],
+    key: tickets.SigningKey = KEY,
+    keys: tickets.PublicKeys = KEY.public,
+) -> AsyncIterator[Desk]:
     """An arbiter within this process, behind its own socket."""
-    settings = HandoffSettings(**environment(database, directory, bots))
+    settings = HandoffSettings(**environment(database, directory, bots, key, keys))
     async with AsyncExitStack() as stack:
         served = await build(settings, stack)
         rpc = make_server("handoff", settings, served.servicers)

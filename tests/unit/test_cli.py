@@ -6,6 +6,8 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 from porchlight.ops.v1 import ops_service_pb2 as ops_pb
 
+from kit import tickets
+from sandbox import keys
 from sandbox.cli import main
 from sandbox.lanes import as_lines
 
@@ -50,3 +52,22 @@ def test_load_without_a_database_is_refused(tmp_path: Path, monkeypatch, capsys)
     monkeypatch.delenv("PORCHLIGHT_DATABASE_URL", raising=False)
     assert main(["load", "listings", "homes.csv", "--source", "mls"]) == 1
     assert "no database" in capsys.readouterr().err
+
+
+def test_second_ticket_key_is_good_beside_the_first_and_signs_once_it_is_put_in_its_place(tmp_path, monkeypatch):
+    monkeypatch.setenv("PORCHLIGHT_STATE_DIR", str(tmp_path))
+    keys.make_all(tmp_path, ["lead"])
+    assert main(["ticket-key", "k2"]) == 0
+    public = tickets.read_public_keys(tmp_path / "ticket.pub.json")
+    assert list(public) == ["k1", "k2"]
+    assert tickets.read_signing_key(tmp_path / "ticket.key", keys=public).key_id == "k1"
+    (tmp_path / "ticket.k2.key").replace(tmp_path / "ticket.key")
+    assert tickets.read_signing_key(tmp_path / "ticket.key", keys=public).key_id == "k2"
+
+
+@pytest.mark.parametrize("name", ["k1", "../k2", ""])
+def test_second_ticket_key_with_a_name_that_cannot_be_is_refused(name: str, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("PORCHLIGHT_STATE_DIR", str(tmp_path))
+    keys.make_all(tmp_path, ["lead"])
+    assert main(["ticket-key", name]) == 1
+    assert "letters and digits" in capsys.readouterr().err

@@ -132,8 +132,17 @@ def test_keys_are_read_as_they_were_written(tmp_path: Path) -> None:
     private, public = tmp_path / "ticket.pem", tmp_path / "ticket.json"
     private.write_bytes(tickets.private_pem(KEY))
     public.write_text(tickets.public_json(KEY.public))
-    read = tickets.read_signing_key(private, key_id="k1")
-    assert check(a_ticket(key=read), keys=tickets.read_public_keys(public)).handoff_id == "h_1"
+    keys = tickets.read_public_keys(public)
+    assert check(a_ticket(key=tickets.read_signing_key(private, keys=keys)), keys=keys).handoff_id == "h_1"
+
+
+def test_key_that_signs_goes_by_the_name_that_targets_know_it_by(tmp_path: Path) -> None:
+    private = tmp_path / "ticket.pem"
+    private.write_bytes(tickets.private_pem(OTHER_KEY))
+    read = tickets.read_signing_key(private, keys={**KEY.public, "second": OTHER_KEY.private.public_key()})
+    assert read.key_id == "second"
+    with pytest.raises(ValueError, match="not among the public keys, which are k1"):
+        tickets.read_signing_key(private, keys=KEY.public)
 
 
 @pytest.mark.parametrize("text", ["[]", '{"k1": 1}', '{"k1": "!"}', '{"k1": "AAAA"}', "{"])
