@@ -190,6 +190,12 @@ class PromptNotFound(Missing):
     reason = "PROMPT_NOT_FOUND"
 
 
+class AnswerNotFound(Missing):
+    """The cache knows no such answer, or no longer."""
+
+    reason = "ANSWER_NOT_FOUND"
+
+
 class SalesSourceNotFound(Missing):
     """No sales of that source are loaded."""
 
@@ -257,6 +263,7 @@ BY_REASON: Final[dict[str, type[PorchlightError]]] = {
         HandoffNotFound,
         PolicyNotFound,
         PromptNotFound,
+        AnswerNotFound,
         SalesSourceNotFound,
         BudgetExhausted,
         Overloaded,

@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -24,6 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     commands.add_parser("doctor", help="say which stores would be used, and why")
     lanes = commands.add_parser("lanes", help="list contacts that wait, longest first")
     lanes.add_argument("--most", type=int, default=50, help="how many at most, 1 to 200")
+    _add_cache(commands.add_parser("cache", help="explain and judge answers of the cache; statistics and spend"))
     setup = commands.add_parser("setup", help="make what containers need: secrets, certificates, the database")
     setup.add_argument("--into", type=Path, required=True, help="directory that gets a folder per process")
     setup.add_argument("--secrets-only", action="store_true", help="leave the database alone")
@@ -45,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "ticket-key": _ticket_key,
         "doctor": _doctor,
         "lanes": _lanes,
+        "cache": _cache,
         "setup": _setup,
         "health": _health,
         "load": _load,
@@ -56,6 +58,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # whoever read our output has seen enough, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+def _add_cache(parser: argparse.ArgumentParser) -> None:
+    kinds = parser.add_subparsers(dest="what", required=True)
+    stats = kinds.add_parser("stats", help="answers by tier, what they saved and cost, how many were wrong")
+    stats.add_argument("--prompt", default="", help="of one prompt only")
+    stats.add_argument("--hours", type=int, default=24, help="how far back, 1 to 744; default 24")
+    spend = kinds.add_parser("spend", help="what Claude cost by day, tenant, prompt and model")
+    spend.add_argument("--days", type=int, default=30, help="how far back, 1 to 366; default 30")
+    for command in (stats, spend):
+        command.add_argument("--tenant", default="", help="of one CRM location only")
+    explain = kinds.add_parser("explain", help="say why an answer was given")
+    feedback = kinds.add_parser("feedback", help="say that an answer was right or wrong; a wrong one is removed")
+    for command in (explain, feedback):
+        command.add_argument("answer_id", help="the answer_id of the response, of a turn or of a log line")
+        command.add_argument("--tenant", default="loc_sandbox", help="the CRM location; default loc_sandbox")
+    feedback.add_argument("verdict", choices=("right", "wrong"))
 
 
 def _refuse(message: str) -> int:
@@ -172,16 +191,29 @@ def _doctor(_: argparse.Namespace) -> int:
 
 
 def _lanes(given: argparse.Namespace) -> int:
-    from kit.errors import PorchlightError
     from kit.rpc.tls import channel_credentials
     from kit.settings import Settings
     from sandbox.lanes import rows
 
     target = os.environ.get("PORCHLIGHT_GATEWAY_TARGET", "127.0.0.1:50056")
+    return _print(rows(_state_dir(), target, most=given.most, credentials=channel_credentials(Settings())))
+
+
+def _cache(given: argparse.Namespace) -> int:
+    from kit.rpc.tls import channel_credentials
+    from kit.settings import Settings
+    from sandbox.cache_desk import run
+
+    target = os.environ.get("PORCHLIGHT_CACHE_TARGET", "127.0.0.1:50055")
+    return _print(run(given, _state_dir(), target, channel_credentials(Settings())))
+
+
+def _print(asking: Coroutine[None, None, Sequence[str]]) -> int:
+    """Print the lines that a service answers an operator with."""
+    from kit.errors import PorchlightError
+
     try:
-        for row in asyncio.run(
-            rows(_state_dir(), target, most=given.most, credentials=channel_credentials(Settings()))
-        ):
+        for row in asyncio.run(asking):
             sys.stdout.write(row + "\n")
     except FileNotFoundError:
         return _refuse(f"no operator token in {_state_dir()}; `porchlight up` makes it")

@@ -10,6 +10,7 @@ from porchlight.ops.v1 import ops_service_pb2_grpc as ops_grpc
 
 from kit.rpc.client import call, open_channel
 from kit.tokens import read_token
+from sandbox.cache_desk import table
 from sandbox.keys import token_path
 
 COLUMNS = ("contact", "owner", "waits since (UTC)", "in", "out", "tries", "handoff")
@@ -36,8 +37,7 @@ def as_lines(lanes: Iterable[ops_pb.Lane]) -> list[str]:
     cells = [COLUMNS, *(_cells(lane) for lane in lanes)]
     if len(cells) == 1:
         return ["nothing waits"]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(COLUMNS))]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells]
+    return table(cells)
 
 
 def _cells(lane: ops_pb.Lane) -> tuple[str, ...]:

@@ -3,8 +3,9 @@
 import asyncio
 import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Final
+from uuid import uuid4
 
 from kit.prompt_file import fill
 from services.cache import metrics
@@ -71,6 +72,10 @@ class Answered:
     output_tokens: int = 0
     fallback: bool = False
     """A smaller model wrote it, in the place of the prompt's own."""
+    basis: str = "{}"
+    """What the key was made of, as JSON, without a word of a person's."""
+    answer_id: str = field(default_factory=lambda: uuid4().hex)
+    """Names this very answer, where `key_id` names all that are the same."""
 
 
 class Completions:
@@ -190,7 +195,8 @@ class Completions:
         far = await self._tiers.far_hit(asked.key)
         if far is not None:
             return far
-        guessed = None if guess is None else await guess()
+        # A word that the answer was wrong is against the student's as well; Claude is asked.
+        guessed = None if guess is None or self._tiers.was_removed(asked.key.key_id) else await guess()
         if guessed is not None:
             return guessed
         return await self._turns.one(
@@ -282,6 +288,7 @@ def _from_hit(hit: Hit) -> Answered:
         key_id=entry.key_id,
         age_seconds=hit.age_seconds,
         saved_microusd=entry.cost_microusd,
+        basis=entry.basis,
     )
 
 
@@ -293,6 +300,7 @@ def _from_student(guess: Guess, asked: Asked) -> Answered:
         model=guess.version,
         key_id=asked.key.key_id,
         score=guess.score,
+        basis=asked.basis,
     )
 
 
@@ -306,6 +314,7 @@ def _from_model(written: Written, asked: Asked, *, leads: bool) -> Answered:
         model=written.model,
         key_id=asked.key.key_id,
         fallback=written.fallback,
+        basis=asked.basis,
         cost_microusd=written.cost_microusd if leads else 0,
         input_tokens=tokens.input + tokens.cache_write + tokens.cache_read if leads else 0,
         output_tokens=tokens.output if leads else 0,

@@ -132,8 +132,13 @@ class Generations:
         return self.trusted
 
     def holds(self, entry: Entry) -> bool:
-        """Say whether none of an entry's tags was invalidated since Claude was asked."""
-        return all(self._tags.get(tag, (0, 0.0))[0] <= entry.generation for tag in entry.tags.split())
+        """Say whether neither an entry nor one of its tags was invalidated since Claude was asked."""
+        names = (entry.key_id, *entry.tags.split())
+        return all(self._tags.get(name, (0, 0.0))[0] <= entry.generation for name in names)
+
+    def knows(self, tag: str) -> bool:
+        """Say whether a tag was invalidated in the last days."""
+        return tag in self._tags
 
     async def refresh(self) -> None:
         """Ask for news. Never fails: what is not learned is not trusted."""
@@ -153,7 +158,7 @@ class Generations:
             await self._mirror.publish_generation(news.generation)
 
     async def invalidate(self, tags: Iterable[str]) -> int:
-        """Make what was stored with any of these tags unusable on all replicas.
+        """Make what was stored with any of these tags, or under them as a key, unusable on all replicas.
 
         Raises:
             StoreUnavailable: It may be true on some of them.

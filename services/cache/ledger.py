@@ -1,7 +1,7 @@
 """What every call to Claude cost, and what calls under way may cost yet: a port and its twin in memory."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final, Protocol
 
@@ -51,6 +51,38 @@ class Spent:
     tenant_spent_microusd: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class SpendLine:
+    """What one tenant spent in one UTC day on one prompt with one model."""
+
+    day: str
+    tenant_id: str
+    prompt: str
+    model: str
+    calls: int
+    answered_calls: int
+    input_tokens: int
+    output_tokens: int
+    cache_write_tokens: int
+    cache_read_tokens: int
+    cost_microusd: int
+    estimated_microusd: int
+    """The part of the cost that nobody told."""
+
+    @property
+    def place(self) -> tuple[str, str, str, str]:
+        """What lines are told apart by."""
+        return self.day, self.tenant_id, self.prompt, self.model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spends:
+    """A page of lines, newest day first, and the sum over all pages."""
+
+    total_microusd: int
+    spends: Sequence[SpendLine]
+
+
 class Ledger(Protocol):
     """Where the rows are kept, for all processes."""
 
@@ -73,6 +105,19 @@ class Ledger(Protocol):
 
     async def spent_today_microusd(self) -> int:
         """Return what all processes spent since midnight UTC.
+
+        Raises:
+            StoreUnavailable: Nobody knows.
+        """
+
+    async def spends(self, tenant_id: str, *, days: int, after: Sequence[str] = (), most: int = 200) -> Spends:
+        """Return what was spent in the last days, today included, by day, tenant, prompt and model.
+
+        Args:
+            tenant_id: Empty means all.
+            days: From 1.
+            after: The `place` of the last line of the page before.
+            most: How many lines.
 
         Raises:
             StoreUnavailable: Nobody knows.
@@ -119,6 +164,21 @@ class MemoryLedger:
         self._answer()
         return self._sum(lambda _: True)
 
+    async def spends(self, tenant_id: str, *, days: int, after: Sequence[str] = (), most: int = 200) -> Spends:
+        """Return what was spent in the last days."""
+        self._answer()
+        first = (self._clock() - timedelta(days=days - 1)).date().isoformat()
+        lines: dict[tuple[str, ...], SpendLine] = {}
+        for row in self.rows.values():
+            line = _line(row, self._ends[row.call_id].date().isoformat())
+            if line.day >= first and tenant_id in ("", row.tenant_id):
+                lines[line.place] = _added(lines[line.place], line) if line.place in lines else line
+        in_order = sorted(
+            sorted(lines.values(), key=lambda line: line.place[1:]), key=lambda line: line.day, reverse=True
+        )
+        rest = [line for line in in_order if not after or _follows(line, after)]
+        return Spends(total_microusd=sum(line.cost_microusd for line in in_order), spends=rest[:most])
+
     def _keep(self, row: CallRow, now: datetime) -> None:
         self._holds.pop(row.call_id, None)
         known = self.rows.get(row.call_id)
@@ -134,3 +194,29 @@ class MemoryLedger:
     def _answer(self) -> None:
         if self.lost:
             raise StoreUnavailable("the ledger does not answer", store="memory")
+
+
+def _line(row: CallRow, day: str) -> SpendLine:
+    return SpendLine(
+        day=day,
+        tenant_id=row.tenant_id,
+        prompt=row.prompt_version.partition("@")[0],
+        model=row.model,
+        calls=1,
+        answered_calls=int(row.outcome == "ANSWERED"),
+        input_tokens=row.input_tokens,
+        output_tokens=row.output_tokens,
+        cache_write_tokens=row.cache_write_tokens,
+        cache_read_tokens=row.cache_read_tokens,
+        cost_microusd=row.cost_microusd,
+        estimated_microusd=row.cost_microusd if row.cost_estimated else 0,
+    )
+
+
+def _follows(line: SpendLine, after: Sequence[str]) -> bool:
+    return line.day < after[0] or (line.day == after[0] and line.place[1:] > tuple(after[1:]))
+
+
+def _added(one: SpendLine, other: SpendLine) -> SpendLine:
+    sums = {name: value + getattr(other, name) for name, value in asdict(one).items() if isinstance(value, int)}
+    return replace(one, **sums)

@@ -20,6 +20,8 @@ TRUSTED: Final = Gauge("cache_trusted", "1 while it is known what was invalidate
 REFUSED: Final = counter("cache_refused_analyses", "Analyses that did not come from their text.", ("source", "defect"))
 AUDITS: Final = counter("cache_audits", "Guesses that Claude was asked about afterwards.", ("prompt", "outcome"))
 LABELS_LOST: Final = counter("cache_lost_labels", "Labels that could not be kept.")
+ANSWERS_LOST: Final = counter("cache_lost_answers", "Answers that the journal could not keep.")
+FEEDBACK: Final = counter("cache_feedback", "What people said of answers.", ("verdict",))
 LIMITED: Final = counter("cache_limited_calls", "Calls that a limit per minute kept from Claude.", ("model", "limit"))
 WAITING: Final = Gauge("cache_waiting_calls", "Calls that wait for a place next to Claude.", namespace="porchlight")
 MODEL_BREAKER: Final = Gauge(

@@ -7,6 +7,7 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 from typing import Any, Final
 
 from porchlight.cache.v1 import cache_service_pb2 as pb
@@ -18,15 +19,18 @@ from kit.log import describe, get_logger
 from kit.pg.pool import open_pool
 from kit.process import Served
 from kit.rpc import context
-from services.cache import metrics, wire
+from services.cache import metrics, wire, wire_review
 from services.cache.analyze import Analyses
 from services.cache.complete import Answered, Completions
 from services.cache.generations import Generations
 from services.cache.generations_pg import PgGenerationStore
+from services.cache.journal import AnswerRow, Journal, JournalWriter
+from services.cache.journal_pg import PgJournal
 from services.cache.labels import LabelWriter
 from services.cache.labels_pg import PgLabelStore
 from services.cache.lease import Turns
 from services.cache.lease_redis import RedisLeases
+from services.cache.ledger import Ledger
 from services.cache.ledger_pg import PgLedger
 from services.cache.limiter import Limiter
 from services.cache.limiter_redis import RedisBoard
@@ -37,6 +41,7 @@ from services.cache.money import Money
 from services.cache.prompts import Prompt, Prompts
 from services.cache.prompts_pg import PgPromptStore
 from services.cache.recorder import Recorder
+from services.cache.review import Review
 from services.cache.settings import CacheSettings
 from services.cache.slots import Slots
 from services.cache.student import NoStudent
@@ -55,17 +60,33 @@ MARGIN_SECONDS: Final = 0.1
 LAST_WRITE_SECONDS: Final = 2.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What the service is put together from."""
+
+    prompts: Prompts
+    completions: Completions
+    analyses: Analyses
+    tiers: Tiers
+    generations: Generations
+    journal: Journal
+    writer: JournalWriter
+    ledger: Ledger
+
+
 class CacheService(pb_grpc.CacheServiceServicer):
     """Answers prompts, from memory where it can."""
 
-    def __init__(
-        self, prompts: Prompts, completions: Completions, analyses: Analyses, tiers: Tiers, generations: Generations
-    ) -> None:
-        self._prompts = prompts
-        self._completions = completions
-        self._analyses = analyses
-        self._tiers = tiers
-        self._generations = generations
+    def __init__(self, parts: Parts) -> None:
+        self._prompts = parts.prompts
+        self._completions = parts.completions
+        self._analyses = parts.analyses
+        self._tiers = parts.tiers
+        self._generations = parts.generations
+        self._journal = parts.journal
+        self._writer = parts.writer
+        self._ledger = parts.ledger
+        self._review = Review(parts.journal, parts.writer, parts.generations, parts.tiers)
 
     async def Complete(self, request: pb.CompleteRequest, _context: Any) -> pb.CompleteResponse:
         """See `protos/porchlight/cache/v1/cache_service.proto`."""
@@ -78,6 +99,7 @@ class CacheService(pb_grpc.CacheServiceServicer):
                 wanted, prompt, request_id=context.request_id(), seconds=_seconds()
             )
         _tell(answered, prompt.name, started)
+        self._note(answered, wanted.tenant_id)
         return wire.complete_response(answered)
 
     async def Analyze(self, request: pb.AnalyzeRequest, _context: Any) -> pb.AnalyzeResponse:
@@ -88,6 +110,8 @@ class CacheService(pb_grpc.CacheServiceServicer):
         with _telling_failures(prompt, started):
             analysed = await self._analyses.analyse(wanted, prompt, request_id=context.request_id(), seconds=_seconds())
         _tell(analysed.answered, prompt.name, started)
+        shared = analysed.answered.content if analysed.shared else ""
+        self._note(analysed.answered, wanted.tenant_id, analysis=shared)
         return wire.analyze_response(analysed)
 
     async def Invalidate(self, request: pb.InvalidateRequest, _context: Any) -> pb.InvalidateResponse:
@@ -98,6 +122,50 @@ class CacheService(pb_grpc.CacheServiceServicer):
             raise StoreUnavailable("redis does not answer", store="redis")
         log.info("entries.invalidated", generation=generation, kind=request.WhichOneof("target"))
         return pb.InvalidateResponse(generation=generation)
+
+    async def Explain(self, request: pb.ExplainRequest, _context: Any) -> pb.ExplainResponse:
+        """See `protos/porchlight/cache/v1/cache_service.proto`."""
+        return wire_review.explain_response(await self._review.explain(*wire_review.named_answer(request)))
+
+    async def Feedback(self, request: pb.FeedbackRequest, _context: Any) -> pb.FeedbackResponse:
+        """See `protos/porchlight/cache/v1/cache_service.proto`."""
+        tenant_id, answer_id = wire_review.named_answer(request)
+        verdict = wire_review.verdict(request)
+        changed = await self._review.judge(tenant_id, answer_id, verdict, by=context.caller())
+        return pb.FeedbackResponse(changed=changed)
+
+    async def GetStats(self, request: pb.GetStatsRequest, _context: Any) -> pb.GetStatsResponse:
+        """See `protos/porchlight/cache/v1/cache_service.proto`."""
+        tenant_id, prompt, hours = wire_review.stats_request(request)
+        await self._writer.write()
+        return wire_review.stats_response(await self._journal.sums(tenant_id, prompt, hours=hours))
+
+    async def ListSpend(self, request: pb.ListSpendRequest, _context: Any) -> pb.ListSpendResponse:
+        """See `protos/porchlight/cache/v1/cache_service.proto`."""
+        tenant_id, days, after, size = wire_review.spend_request(request)
+        found = await self._ledger.spends(tenant_id, days=days, after=after, most=size + 1)
+        return wire_review.spend_response(found, size=size)
+
+    def _note(self, answered: Answered, tenant_id: str, *, analysis: str = "") -> None:
+        self._writer.add(
+            AnswerRow(
+                answer_id=answered.answer_id,
+                tenant_id=tenant_id,
+                key_id=answered.key_id,
+                prompt_version=answered.prompt_version,
+                tier=answered.tier,
+                model=answered.model,
+                score=answered.score,
+                age_seconds=answered.age_seconds,
+                cost_microusd=answered.cost_microusd,
+                saved_microusd=answered.saved_microusd,
+                fallback=answered.fallback,
+                basis=answered.basis,
+                analysis=analysis,
+                request_id=context.request_id(),
+                given_at=self._writer.now,
+            )
+        )
 
 
 def _seconds() -> float | None:
@@ -146,15 +214,11 @@ async def assemble(settings: CacheSettings, stack: AsyncExitStack, *, model: Mod
         replicas=settings.cache_replicas,
         clock=clock,
     )
-    recorder = Recorder(ledger, money)
-    stack.push_async_callback(_last_write, recorder)
-    redis: RedisTier | None = None
-    board: RedisBoard | None = None
-    leases: RedisLeases | None = None
-    if settings.redis_url.get_secret_value():
-        link = Link(settings.redis_url.get_secret_value(), seconds=settings.redis_milliseconds / 1_000)
-        stack.push_async_callback(link.close)
-        redis, board, leases = RedisTier(link), RedisBoard(link), RedisLeases(link)
+    recorder, journal = Recorder(ledger, money), PgJournal(pool)
+    notes = JournalWriter(journal)
+    for late in (recorder, notes):
+        stack.push_async_callback(_last_write, late)
+    redis, board, leases = _in_redis(settings, stack)
     near = MemoryTier(settings.l1_bytes)
     generations = Generations(PgGenerationStore(pool), redis, seconds=time.monotonic, forget=near.clear)
     # Jitter and back-off need no secrecy.
@@ -164,15 +228,7 @@ async def assemble(settings: CacheSettings, stack: AsyncExitStack, *, model: Mod
     )
     completions = Completions(
         tiers,
-        Upstream(
-            model,
-            limiter=limiter,
-            money=money,
-            recorder=recorder,
-            slots=Slots(settings.claude_concurrency),
-            total_seconds=settings.claude_total_seconds,
-            luck=random.random,
-        ),
+        _upstream(settings, model, limiter, money, recorder),
         total_seconds=settings.claude_total_seconds,
         turns=Turns(leases),
     )
@@ -180,13 +236,22 @@ async def assemble(settings: CacheSettings, stack: AsyncExitStack, *, model: Mod
     writer = LabelWriter(PgLabelStore(pool))
     analyses = Analyses(completions, NoStudent(), writer)
     stack.push_async_callback(analyses.close)
-    service = CacheService(prompts, completions, analyses, tiers, generations)
+    parts = Parts(
+        prompts=prompts,
+        completions=completions,
+        analyses=analyses,
+        tiers=tiers,
+        generations=generations,
+        journal=journal,
+        writer=notes,
+        ledger=ledger,
+    )
     with contextlib.suppress(StoreUnavailable):  # the workers try again
         await prompts.know()
         await recorder.know_spent()
         await generations.refresh()
     return Served(
-        servicers=[(pb_grpc.add_CacheServiceServicer_to_server, service, SERVICE)],
+        servicers=[(pb_grpc.add_CacheServiceServicer_to_server, CacheService(parts), SERVICE)],
         # Needed to begin with and not to go on: stored answers and known prompts outlive Postgres,
         # and channels do not ask a process that says it is not ready.
         checks={"postgres": prompts.know},
@@ -194,9 +259,35 @@ async def assemble(settings: CacheSettings, stack: AsyncExitStack, *, model: Mod
             recorder.run,
             limiter.run,
             writer.run,
+            notes.run,
             generations.run,
             lambda stop: _keep_fresh(prompts, recorder, stop),
         ],
+    )
+
+
+def _in_redis(
+    settings: CacheSettings, stack: AsyncExitStack
+) -> tuple[RedisTier, RedisBoard, RedisLeases] | tuple[None, None, None]:
+    """Return what replicas share; nothing without Redis."""
+    if not settings.redis_url.get_secret_value():
+        return None, None, None
+    link = Link(settings.redis_url.get_secret_value(), seconds=settings.redis_milliseconds / 1_000)
+    stack.push_async_callback(link.close)
+    return RedisTier(link), RedisBoard(link), RedisLeases(link)
+
+
+def _upstream(
+    settings: CacheSettings, model: Model | None, limiter: Limiter, money: Money, recorder: Recorder
+) -> Upstream:
+    return Upstream(
+        model,
+        limiter=limiter,
+        money=money,
+        recorder=recorder,
+        slots=Slots(settings.claude_concurrency),
+        total_seconds=settings.claude_total_seconds,
+        luck=random.random,
     )
 
 
@@ -216,10 +307,10 @@ async def _keep_fresh(prompts: Prompts, recorder: Recorder, stop: asyncio.Event)
                 await stop.wait()
 
 
-async def _last_write(recorder: Recorder) -> None:
+async def _last_write(writer: Recorder | JournalWriter) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LAST_WRITE_SECONDS):
-            await recorder.write()
+            await writer.write()
 
 
 def _tell(answered: Answered, prompt: str, started: float) -> None:
@@ -230,6 +321,7 @@ def _tell(answered: Answered, prompt: str, started: float) -> None:
         prompt_version=answered.prompt_version,
         model=answered.model,
         cache_tier=answered.tier,
+        answer_id=answered.answer_id,
         key_id=answered.key_id,
         age_seconds=round(answered.age_seconds),
         score=round(answered.score, 3),

@@ -124,6 +124,10 @@ class Tiers:
         if self._far is not None:
             await self._far.delete(key_id)
 
+    def was_removed(self, key_id: str) -> bool:
+        """Say whether an answer was invalidated by itself lately, on any replica: somebody said that it was wrong."""
+        return self._generations is not None and self._generations.knows(key_id)
+
     async def erase(self, owner: str) -> bool:
         """Forget a contact's answers in Redis; False when they may still be there."""
         return self._far is None or await self._far.erase(owner)

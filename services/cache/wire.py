@@ -27,7 +27,7 @@ _WORD: Final = re.compile(r"[a-z0-9_]{1,64}")
 _KINDS: Final = {getattr(pb, f"SPAN_KIND_{kind}"): kind for kind in SpanKind}
 _OWN_KINDS: Final = frozenset((SpanKind.NAME, SpanKind.ADDRESS, SpanKind.PHONE, SpanKind.EMAIL))
 
-_TIERS: Final = {
+TIERS: Final = {
     "L1": pb.TIER_L1,
     "L2": pb.TIER_L2,
     "L3": pb.TIER_L3,
@@ -81,20 +81,22 @@ def complete_response(answered: Answered) -> pb.CompleteResponse:
     """Write a response."""
     return pb.CompleteResponse(
         content=answered.content,
-        tier=_TIERS[answered.tier],
+        tier=TIERS[answered.tier],
         prompt_version=answered.prompt_version,
         model=answered.model,
         key_id=answered.key_id,
-        age=_duration(answered.age_seconds),
+        age=duration(answered.age_seconds),
         cost_microusd=answered.cost_microusd,
         saved_microusd=answered.saved_microusd,
         input_tokens=answered.input_tokens,
         output_tokens=answered.output_tokens,
-        fallback=_fallback(answered),
+        fallback=fallback(answered.fallback),
+        answer_id=answered.answer_id,
     )
 
 
-def _duration(seconds: float) -> Duration:
+def duration(seconds: float) -> Duration:
+    """Write a span of time."""
     whole = int(seconds)
     return Duration(seconds=whole, nanos=int((seconds - whole) * 1_000_000_000))
 
@@ -164,18 +166,19 @@ def analyze_response(analysed: Analysed) -> pb.AnalyzeResponse:
             pb.Quote(masked=words, text=place.text, begin=place.start, end=place.end)
             for words, place in analysed.quotes.items()
         ],
-        tier=_TIERS[answered.tier],
+        tier=TIERS[answered.tier],
         score=answered.score,
         key_id=answered.key_id,
         prompt_version=answered.prompt_version,
         model=answered.model,
         shared=analysed.shared,
-        age=_duration(answered.age_seconds),
+        age=duration(answered.age_seconds),
         cost_microusd=answered.cost_microusd,
         saved_microusd=answered.saved_microusd,
         input_tokens=answered.input_tokens,
         output_tokens=answered.output_tokens,
-        fallback=_fallback(answered),
+        fallback=fallback(answered.fallback),
+        answer_id=answered.answer_id,
     )
 
 
@@ -198,5 +201,6 @@ def invalidate_request(request: pb.InvalidateRequest) -> tuple[str, bool]:
     return tag(kind, tenant_id, checks.identifier(target, getattr(request, target))), kind == "contact"
 
 
-def _fallback(answered: Answered) -> "pb.Fallback.ValueType":
-    return pb.FALLBACK_SMALLER_MODEL if answered.fallback else pb.FALLBACK_NONE
+def fallback(happened: bool) -> "pb.Fallback.ValueType":
+    """Write who answered in the place of the prompt's own model."""
+    return pb.FALLBACK_SMALLER_MODEL if happened else pb.FALLBACK_NONE

@@ -1,8 +1,7 @@
 """Analyses over real sockets: shared where nothing of anybody is left, never elsewhere."""
 
-import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -13,37 +12,13 @@ from porchlight.cache.v1 import cache_service_pb2_grpc as pb_grpc
 from redis.asyncio import Redis
 
 from kit import errors
-from kit.pg.pool import open_pool
 from kit.rpc import client
 from migrations.prompts import load_prompts
 from services.cache.tier_redis import PREFIX
+from tests.support.analyses import PROMPT, analysis, analyze, rows, until
 from tests.support.caches import Caches
 from tests.support.claude_script import ScriptedClaude, message, scripted_claude
 from tests.support.stores import Database
-
-PROMPT = """+++
-name = "lead.extract"
-model = "claude-haiku-5-5"
-max_tokens = 400
-effort = "low"
-scope = "tenant"
-schema = '''{"type": "object", "additionalProperties": false, "required": ["intent", "price"], "properties": {
-  "intent": {"anyOf": [{"type": "object", "additionalProperties": false, "required": ["value", "words", "confidence"],
-    "properties": {"value": {"type": "string", "enum": ["buy", "sell"]}, "words": {"type": "string"},
-      "confidence": {"type": "number"}}}, {"type": "null"}]},
-  "price": {"anyOf": [{"type": "string", "enum": ["MONEY_1", "MONEY_2"]}, {"type": "null"}]}}}'''
-+++
-You say what a masked text means.
-+++
-<known>{known}</known><asked>{asked}</asked><turn>{turn}</turn>
-<messages>
-{messages}
-</messages>
-"""
-
-
-def analysis(value: str = "buy", words: str = "want to buy", sure: float = 0.9, price: str | None = None) -> str:
-    return json.dumps({"intent": {"value": value, "words": words, "confidence": sure}, "price": price})
 
 
 @pytest.fixture
@@ -63,44 +38,10 @@ async def caches(database: Database, tmp_path: Path) -> AsyncIterator[Caches]:
         yield Caches(stack, tmp_path, database.url("cache"))
 
 
-async def analyze(
-    stub: Any,
-    *texts: str,
-    contact: str = "c_1",
-    tenant: str = "loc_1",
-    own: tuple[tuple[int, str], ...] = (),
-    **state: Any,
-) -> pb.AnalyzeResponse:
-    request = pb.AnalyzeRequest(
-        tenant_id=tenant,
-        contact_id=contact,
-        prompt="lead.extract",
-        texts=texts,
-        state=pb.DialogueState(**state),
-        own_values=[pb.OwnValue(kind=kind, value=value) for kind, value in own],  # type: ignore[arg-type]
-    )
-    response: pb.AnalyzeResponse = await client.call(stub.Analyze, request, seconds=10.0)
-    return response
-
-
 async def invalidate(caches: Caches, **target: Any) -> pb.InvalidateResponse:
     stub = pb_grpc.CacheServiceStub(await caches.channel("operator", 0))
     response: pb.InvalidateResponse = await client.call(stub.Invalidate, pb.InvalidateRequest(**target), seconds=5.0)
     return response
-
-
-async def until(seen: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(10):
-        while not await seen():
-            await asyncio.sleep(0.01)
-
-
-async def rows(database: Database, sql: str) -> list[dict[str, Any]]:
-    pool = await open_pool(database.admin_url, name="test")
-    try:
-        return [dict(row) for row in await pool.fetch(sql)]
-    finally:
-        await pool.close()
 
 
 async def test_two_people_who_say_the_same_get_one_analysis_and_who_wants_the_other_gets_another(

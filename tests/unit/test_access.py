@@ -29,6 +29,10 @@ HandoffService SimulatePolicy           operator
 CacheService Complete                   bot operator
 CacheService Analyze                    bot operator
 CacheService Invalidate                 gateway operator
+CacheService Explain                    console operator
+CacheService Feedback                   console operator
+CacheService GetStats                   console operator
+CacheService ListSpend                  console operator
 LeadService GetQualification            console operator
 LeadService ScoreContact                console operator
 SellerService EstimateValue             console operator

@@ -4,10 +4,12 @@ from pathlib import Path
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
+from porchlight.cache.v1 import cache_service_pb2 as cache_pb
 from porchlight.ops.v1 import ops_service_pb2 as ops_pb
 
 from kit import tickets
 from sandbox import keys
+from sandbox.cache_desk import spend_lines, stats_lines
 from sandbox.cli import main
 from sandbox.lanes import as_lines
 
@@ -22,6 +24,36 @@ def test_lanes_line_up_under_their_titles():
 
 def test_no_lanes_say_that_nothing_waits():
     assert as_lines([]) == ["nothing waits"]
+
+
+def test_statistics_say_shares_and_money_and_how_sure_the_wrong_ones_are():
+    stats = cache_pb.GetStatsResponse(
+        tiers=[
+            cache_pb.TierStats(prompt_version="lead.extract@1", tier=cache_pb.TIER_L1, answers=3, saved_microusd=45),
+            cache_pb.TierStats(prompt_version="lead.extract@1", tier=cache_pb.TIER_UPSTREAM, answers=1),
+        ],
+        answers=4,
+        hits=3,
+        upstream_calls=1,
+        cost_microusd=1_000_015,
+        saved_microusd=45,
+        feedback=cache_pb.WrongShare(judged=2, wrong=1, share=0.5, low=0.095, high=0.905),
+    )
+    _, near, asked, hits, money, wrong = stats_lines(stats)
+    assert near.split() == ["lead.extract@1", "L1", "3", "75.0%", "0.000045", "0", "0", "0", "0"]
+    assert asked.split()[:4] == ["lead.extract@1", "UPSTREAM", "1", "25.0%"]
+    assert hits == "3 of 4 answers without Claude (75.0%), 1 calls to Claude"
+    assert money == "spent $1.000015, saved $0.000045"
+    assert wrong.endswith("by what people said: 1 of 2 (50.0%, 95 % interval 9.5% to 90.5%)")
+    assert "wrong by audits: nobody looked" in wrong
+
+
+def test_spend_ends_with_the_sum():
+    line = cache_pb.Spend(
+        day="2026-11-27", tenant_id="loc_1", prompt="lead.extract", model="m", calls=2, cost_microusd=30
+    )
+    assert spend_lines([line], 30)[-1] == "$0.000030 in all"
+    assert spend_lines([], 0) == ["nothing was spent in that time"]
 
 
 def test_token_that_was_never_made_is_refused_by_name(tmp_path: Path, monkeypatch, capsys):

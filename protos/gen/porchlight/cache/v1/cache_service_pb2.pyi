@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
@@ -140,6 +141,30 @@ FALLBACK_SMALLER_MODEL: Fallback.ValueType  # 2
 """A smaller model, named in `model`."""
 Global___Fallback: _TypeAlias = Fallback  # noqa: Y015
 
+class _Verdict:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _VerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Verdict.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    VERDICT_UNSPECIFIED: _Verdict.ValueType  # 0
+    """Nobody said anything; refused in a request."""
+    VERDICT_RIGHT: _Verdict.ValueType  # 1
+    """It was right."""
+    VERDICT_WRONG: _Verdict.ValueType  # 2
+    """It was wrong."""
+
+class Verdict(_Verdict, metaclass=_VerdictEnumTypeWrapper):
+    """What a person says of an answer."""
+
+VERDICT_UNSPECIFIED: Verdict.ValueType  # 0
+"""Nobody said anything; refused in a request."""
+VERDICT_RIGHT: Verdict.ValueType  # 1
+"""It was right."""
+VERDICT_WRONG: Verdict.ValueType  # 2
+"""It was wrong."""
+Global___Verdict: _TypeAlias = Verdict  # noqa: Y015
+
 @_typing.final
 class CompleteRequest(_message.Message):
     """Request for [Complete][CacheService.Complete]."""
@@ -231,6 +256,7 @@ class CompleteResponse(_message.Message):
     INPUT_TOKENS_FIELD_NUMBER: _builtins.int
     OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
     FALLBACK_FIELD_NUMBER: _builtins.int
+    ANSWER_ID_FIELD_NUMBER: _builtins.int
     content: _builtins.str
     """The answer: JSON of the prompt's schema, or text for a prompt without one."""
     tier: Global___Tier.ValueType
@@ -255,6 +281,11 @@ class CompleteResponse(_message.Message):
     """Who answered in the place of the prompt's own model, when that was down or
     used up. Such an answer is given once and never stored.
     """
+    answer_id: _builtins.str
+    """This very answer, 32 hexadecimal digits, for
+    [Explain][CacheService.Explain] and [Feedback][CacheService.Feedback]; safe
+    to log.
+    """
     @_builtins.property
     def age(self) -> _duration_pb2.Duration:
         """How long ago Claude wrote it; zero when it was written now."""
@@ -273,10 +304,11 @@ class CompleteResponse(_message.Message):
         input_tokens: _builtins.int = ...,
         output_tokens: _builtins.int = ...,
         fallback: Global___Fallback.ValueType = ...,
+        answer_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["age", b"age"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "content", b"content", "cost_microusd", b"cost_microusd", "fallback", b"fallback", "input_tokens", b"input_tokens", "key_id", b"key_id", "model", b"model", "output_tokens", b"output_tokens", "prompt_version", b"prompt_version", "saved_microusd", b"saved_microusd", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "answer_id", b"answer_id", "content", b"content", "cost_microusd", b"cost_microusd", "fallback", b"fallback", "input_tokens", b"input_tokens", "key_id", b"key_id", "model", b"model", "output_tokens", b"output_tokens", "prompt_version", b"prompt_version", "saved_microusd", b"saved_microusd", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -514,6 +546,7 @@ class AnalyzeResponse(_message.Message):
     INPUT_TOKENS_FIELD_NUMBER: _builtins.int
     OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
     FALLBACK_FIELD_NUMBER: _builtins.int
+    ANSWER_ID_FIELD_NUMBER: _builtins.int
     analysis: _builtins.str
     """JSON of the prompt's schema. A value is a choice of the schema, or the
     `ref` of a span; every other text in it is one of `quotes`.
@@ -544,6 +577,8 @@ class AnalyzeResponse(_message.Message):
     """Who answered in the place of the prompt's own model, as in
     `CompleteResponse`.
     """
+    answer_id: _builtins.str
+    """This very answer, as in `CompleteResponse`."""
     @_builtins.property
     def spans(self) -> _containers.RepeatedCompositeFieldContainer[Global___Span]:
         """What was masked, in the order of the texts."""
@@ -574,10 +609,11 @@ class AnalyzeResponse(_message.Message):
         input_tokens: _builtins.int = ...,
         output_tokens: _builtins.int = ...,
         fallback: Global___Fallback.ValueType = ...,
+        answer_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["age", b"age"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "analysis", b"analysis", "cost_microusd", b"cost_microusd", "fallback", b"fallback", "input_tokens", b"input_tokens", "key_id", b"key_id", "model", b"model", "output_tokens", b"output_tokens", "prompt_version", b"prompt_version", "quotes", b"quotes", "saved_microusd", b"saved_microusd", "score", b"score", "shared", b"shared", "spans", b"spans", "tier", b"tier"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "analysis", b"analysis", "answer_id", b"answer_id", "cost_microusd", b"cost_microusd", "fallback", b"fallback", "input_tokens", b"input_tokens", "key_id", b"key_id", "model", b"model", "output_tokens", b"output_tokens", "prompt_version", b"prompt_version", "quotes", b"quotes", "saved_microusd", b"saved_microusd", "score", b"score", "shared", b"shared", "spans", b"spans", "tier", b"tier"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -648,3 +684,629 @@ class InvalidateResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___InvalidateResponse: _TypeAlias = InvalidateResponse  # noqa: Y015
+
+@_typing.final
+class ExplainRequest(_message.Message):
+    """Request for [Explain][CacheService.Explain]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    ANSWER_ID_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The CRM location, 1 to 64 characters."""
+    answer_id: _builtins.str
+    """The `answer_id` that the caller got, 32 hexadecimal digits."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        answer_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_id", b"answer_id", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainRequest: _TypeAlias = ExplainRequest  # noqa: Y015
+
+@_typing.final
+class KeyFields(_message.Message):
+    """What the key of an answer was made of, as far as it may be told: never a
+    word of a person's.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SCOPE_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    MAX_TOKENS_FIELD_NUMBER: _builtins.int
+    EFFORT_FIELD_NUMBER: _builtins.int
+    SCHEMA_HASH_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    MASKED_FIELD_NUMBER: _builtins.int
+    scope: _builtins.str
+    """Who shares the answer: `tenant` or `contact`."""
+    model: _builtins.str
+    """The model that the prompt asks for."""
+    max_tokens: _builtins.int
+    """The most tokens that the model may write."""
+    effort: _builtins.str
+    """How hard it should think; empty means the model's own default."""
+    schema_hash: _builtins.str
+    """Digest of the answer's schema, 32 hexadecimal digits; empty for text."""
+    masked: _builtins.str
+    """What was analysed, without values; only for an analysis that contacts
+    share.
+    """
+    @_builtins.property
+    def state(self) -> Global___DialogueState:
+        """Where the dialogue stood; only for an analysis that contacts share."""
+
+    def __init__(
+        self,
+        *,
+        scope: _builtins.str = ...,
+        model: _builtins.str = ...,
+        max_tokens: _builtins.int = ...,
+        effort: _builtins.str = ...,
+        schema_hash: _builtins.str = ...,
+        state: Global___DialogueState | None = ...,
+        masked: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["state", b"state"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["effort", b"effort", "masked", b"masked", "max_tokens", b"max_tokens", "model", b"model", "schema_hash", b"schema_hash", "scope", b"scope", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeyFields: _TypeAlias = KeyFields  # noqa: Y015
+
+@_typing.final
+class ModelCall(_message.Message):
+    """An answered request to Claude."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALL_ID_FIELD_NUMBER: _builtins.int
+    END_TIME_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    ATTEMPT_FIELD_NUMBER: _builtins.int
+    INPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    COST_MICROUSD_FIELD_NUMBER: _builtins.int
+    PRICE_VERSION_FIELD_NUMBER: _builtins.int
+    call_id: _builtins.str
+    """The call in the ledger."""
+    model: _builtins.str
+    """Who was asked."""
+    attempt: _builtins.int
+    """Which try it was, from 1."""
+    input_tokens: _builtins.int
+    """Tokens that the model read."""
+    output_tokens: _builtins.int
+    """Tokens that it wrote."""
+    cost_microusd: _builtins.int
+    """What it cost, in millionths of a US dollar."""
+    price_version: _builtins.str
+    """The price list that this was counted by, as a date."""
+    @_builtins.property
+    def end_time(self) -> _timestamp_pb2.Timestamp:
+        """When it ended, by the database's clock."""
+
+    def __init__(
+        self,
+        *,
+        call_id: _builtins.str = ...,
+        end_time: _timestamp_pb2.Timestamp | None = ...,
+        model: _builtins.str = ...,
+        attempt: _builtins.int = ...,
+        input_tokens: _builtins.int = ...,
+        output_tokens: _builtins.int = ...,
+        cost_microusd: _builtins.int = ...,
+        price_version: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end_time", b"end_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "call_id", b"call_id", "cost_microusd", b"cost_microusd", "end_time", b"end_time", "input_tokens", b"input_tokens", "model", b"model", "output_tokens", b"output_tokens", "price_version", b"price_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ModelCall: _TypeAlias = ModelCall  # noqa: Y015
+
+@_typing.final
+class LabelSource(_message.Message):
+    """What one source says of an analysis."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SOURCE_FIELD_NUMBER: _builtins.int
+    TIMES_FIELD_NUMBER: _builtins.int
+    WRONG_TIMES_FIELD_NUMBER: _builtins.int
+    source: _builtins.str
+    """`upstream`: Claude, on a miss; `audit`: Claude, after a guess; `feedback`:
+    a person; `seed`: came with the project.
+    """
+    times: _builtins.int
+    """How often it was asked."""
+    wrong_times: _builtins.int
+    """How often something else had been served."""
+    def __init__(
+        self,
+        *,
+        source: _builtins.str = ...,
+        times: _builtins.int = ...,
+        wrong_times: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["source", b"source", "times", b"times", "wrong_times", b"wrong_times"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LabelSource: _TypeAlias = LabelSource  # noqa: Y015
+
+@_typing.final
+class ExplainResponse(_message.Message):
+    """Response for [Explain][CacheService.Explain]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANSWER_ID_FIELD_NUMBER: _builtins.int
+    ANSWER_TIME_FIELD_NUMBER: _builtins.int
+    REQUEST_ID_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    KEY_ID_FIELD_NUMBER: _builtins.int
+    KEY_FIELD_NUMBER: _builtins.int
+    PROMPT_VERSION_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    AGE_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    FALLBACK_FIELD_NUMBER: _builtins.int
+    COST_MICROUSD_FIELD_NUMBER: _builtins.int
+    SAVED_MICROUSD_FIELD_NUMBER: _builtins.int
+    CALL_FIELD_NUMBER: _builtins.int
+    LABELS_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    VERDICT_BY_FIELD_NUMBER: _builtins.int
+    answer_id: _builtins.str
+    """As in the request."""
+    request_id: _builtins.str
+    """What ties it to the caller's turn: the request id of the caller."""
+    tier: Global___Tier.ValueType
+    """Where it came from."""
+    key_id: _builtins.str
+    """Which entry."""
+    prompt_version: _builtins.str
+    """The prompt and its version."""
+    model: _builtins.str
+    """Who wrote it: a model's name, or the student's version."""
+    score: _builtins.float
+    """How sure the student was, in the closed range [0.0, 1.0]; 0 for other tiers."""
+    fallback: Global___Fallback.ValueType
+    """Who answered in the place of the prompt's own model."""
+    cost_microusd: _builtins.int
+    """What this answer cost, in millionths of a US dollar."""
+    saved_microusd: _builtins.int
+    """What it would have cost again, in millionths of a US dollar."""
+    verdict: Global___Verdict.ValueType
+    """What a person said of it."""
+    verdict_by: _builtins.str
+    """Who said so; empty when nobody did."""
+    @_builtins.property
+    def answer_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was given, by the database's clock."""
+
+    @_builtins.property
+    def key(self) -> Global___KeyFields:
+        """What the key was made of."""
+
+    @_builtins.property
+    def age(self) -> _duration_pb2.Duration:
+        """How old it was when it was given."""
+
+    @_builtins.property
+    def call(self) -> Global___ModelCall:
+        """The last call to Claude for this key up to then, where one was answered."""
+
+    @_builtins.property
+    def labels(self) -> _containers.RepeatedCompositeFieldContainer[Global___LabelSource]:
+        """What is known of an analysis that contacts share, by source."""
+
+    def __init__(
+        self,
+        *,
+        answer_id: _builtins.str = ...,
+        answer_time: _timestamp_pb2.Timestamp | None = ...,
+        request_id: _builtins.str = ...,
+        tier: Global___Tier.ValueType = ...,
+        key_id: _builtins.str = ...,
+        key: Global___KeyFields | None = ...,
+        prompt_version: _builtins.str = ...,
+        model: _builtins.str = ...,
+        age: _duration_pb2.Duration | None = ...,
+        score: _builtins.float = ...,
+        fallback: Global___Fallback.ValueType = ...,
+        cost_microusd: _builtins.int = ...,
+        saved_microusd: _builtins.int = ...,
+        call: Global___ModelCall | None = ...,
+        labels: _abc.Iterable[Global___LabelSource] | None = ...,
+        verdict: Global___Verdict.ValueType = ...,
+        verdict_by: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "answer_time", b"answer_time", "call", b"call", "key", b"key"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["age", b"age", "answer_id", b"answer_id", "answer_time", b"answer_time", "call", b"call", "cost_microusd", b"cost_microusd", "fallback", b"fallback", "key", b"key", "key_id", b"key_id", "labels", b"labels", "model", b"model", "prompt_version", b"prompt_version", "request_id", b"request_id", "saved_microusd", b"saved_microusd", "score", b"score", "tier", b"tier", "verdict", b"verdict", "verdict_by", b"verdict_by"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExplainResponse: _TypeAlias = ExplainResponse  # noqa: Y015
+
+@_typing.final
+class FeedbackRequest(_message.Message):
+    """Request for [Feedback][CacheService.Feedback]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    ANSWER_ID_FIELD_NUMBER: _builtins.int
+    VERDICT_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The CRM location, 1 to 64 characters."""
+    answer_id: _builtins.str
+    """The `answer_id` that the caller got, 32 hexadecimal digits."""
+    verdict: Global___Verdict.ValueType
+    """What the answer was."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        answer_id: _builtins.str = ...,
+        verdict: Global___Verdict.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_id", b"answer_id", "tenant_id", b"tenant_id", "verdict", b"verdict"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FeedbackRequest: _TypeAlias = FeedbackRequest  # noqa: Y015
+
+@_typing.final
+class FeedbackResponse(_message.Message):
+    """Response for [Feedback][CacheService.Feedback]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CHANGED_FIELD_NUMBER: _builtins.int
+    changed: _builtins.bool
+    """Whether this changed what was known; false for a word that was said before."""
+    def __init__(
+        self,
+        *,
+        changed: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changed", b"changed"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___FeedbackResponse: _TypeAlias = FeedbackResponse  # noqa: Y015
+
+@_typing.final
+class GetStatsRequest(_message.Message):
+    """Request for [GetStats][CacheService.GetStats]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    PROMPT_FIELD_NUMBER: _builtins.int
+    HOURS_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The CRM location, up to 64 characters; empty means all."""
+    prompt: _builtins.str
+    """The prompt's name, up to 64 characters; empty means all."""
+    hours: _builtins.int
+    """How far back, in whole hours beside the one that runs, 0 to 744; 0 means 24."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        prompt: _builtins.str = ...,
+        hours: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["hours", b"hours", "prompt", b"prompt", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatsRequest: _TypeAlias = GetStatsRequest  # noqa: Y015
+
+@_typing.final
+class TierStats(_message.Message):
+    """Answers of one prompt version from one tier."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PROMPT_VERSION_FIELD_NUMBER: _builtins.int
+    TIER_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    SAVED_MICROUSD_FIELD_NUMBER: _builtins.int
+    RIGHT_FIELD_NUMBER: _builtins.int
+    WRONG_FIELD_NUMBER: _builtins.int
+    AUDITS_FIELD_NUMBER: _builtins.int
+    AUDITS_WRONG_FIELD_NUMBER: _builtins.int
+    prompt_version: _builtins.str
+    """The prompt and its version."""
+    tier: Global___Tier.ValueType
+    """Where they came from."""
+    answers: _builtins.int
+    """How many."""
+    saved_microusd: _builtins.int
+    """What asking Claude would have cost, in millionths of a US dollar."""
+    right: _builtins.int
+    """How many a person called right."""
+    wrong: _builtins.int
+    """How many a person called wrong."""
+    audits: _builtins.int
+    """How many Claude was asked about afterwards; only of the student."""
+    audits_wrong: _builtins.int
+    """How many of those were wrong."""
+    def __init__(
+        self,
+        *,
+        prompt_version: _builtins.str = ...,
+        tier: Global___Tier.ValueType = ...,
+        answers: _builtins.int = ...,
+        saved_microusd: _builtins.int = ...,
+        right: _builtins.int = ...,
+        wrong: _builtins.int = ...,
+        audits: _builtins.int = ...,
+        audits_wrong: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "audits", b"audits", "audits_wrong", b"audits_wrong", "prompt_version", b"prompt_version", "right", b"right", "saved_microusd", b"saved_microusd", "tier", b"tier", "wrong", b"wrong"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TierStats: _TypeAlias = TierStats  # noqa: Y015
+
+@_typing.final
+class WrongShare(_message.Message):
+    """How many of the answers that somebody looked at were wrong."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    JUDGED_FIELD_NUMBER: _builtins.int
+    WRONG_FIELD_NUMBER: _builtins.int
+    SHARE_FIELD_NUMBER: _builtins.int
+    LOW_FIELD_NUMBER: _builtins.int
+    HIGH_FIELD_NUMBER: _builtins.int
+    judged: _builtins.int
+    """How many were looked at."""
+    wrong: _builtins.int
+    """How many of them were wrong."""
+    share: _builtins.float
+    """The share, in the closed range [0.0, 1.0]; 0 when none was looked at."""
+    low: _builtins.float
+    """Lower end of the 95 % interval (Wilson)."""
+    high: _builtins.float
+    """Upper end of it; 1 when none was looked at."""
+    def __init__(
+        self,
+        *,
+        judged: _builtins.int = ...,
+        wrong: _builtins.int = ...,
+        share: _builtins.float = ...,
+        low: _builtins.float = ...,
+        high: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["high", b"high", "judged", b"judged", "low", b"low", "share", b"share", "wrong", b"wrong"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WrongShare: _TypeAlias = WrongShare  # noqa: Y015
+
+@_typing.final
+class GetStatsResponse(_message.Message):
+    """Response for [GetStats][CacheService.GetStats]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    START_TIME_FIELD_NUMBER: _builtins.int
+    TIERS_FIELD_NUMBER: _builtins.int
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    HITS_FIELD_NUMBER: _builtins.int
+    UPSTREAM_CALLS_FIELD_NUMBER: _builtins.int
+    COST_MICROUSD_FIELD_NUMBER: _builtins.int
+    SAVED_MICROUSD_FIELD_NUMBER: _builtins.int
+    AUDITED_FIELD_NUMBER: _builtins.int
+    FEEDBACK_FIELD_NUMBER: _builtins.int
+    answers: _builtins.int
+    """All answers."""
+    hits: _builtins.int
+    """Those that Claude was not asked for: all but UPSTREAM."""
+    upstream_calls: _builtins.int
+    """Requests to Claude, failed ones and repeated ones too."""
+    cost_microusd: _builtins.int
+    """What these cost, in millionths of a US dollar."""
+    saved_microusd: _builtins.int
+    """What hits saved, in millionths of a US dollar."""
+    @_builtins.property
+    def start_time(self) -> _timestamp_pb2.Timestamp:
+        """From when on is counted, by the database's clock; always a full hour."""
+
+    @_builtins.property
+    def tiers(self) -> _containers.RepeatedCompositeFieldContainer[Global___TierStats]:
+        """By prompt version and tier, in that order."""
+
+    @_builtins.property
+    def audited(self) -> Global___WrongShare:
+        """Of the student's answers, by audits drawn at random."""
+
+    @_builtins.property
+    def feedback(self) -> Global___WrongShare:
+        """Of answers that people looked at, which are not drawn at random: people
+        look at what seems wrong.
+        """
+
+    def __init__(
+        self,
+        *,
+        start_time: _timestamp_pb2.Timestamp | None = ...,
+        tiers: _abc.Iterable[Global___TierStats] | None = ...,
+        answers: _builtins.int = ...,
+        hits: _builtins.int = ...,
+        upstream_calls: _builtins.int = ...,
+        cost_microusd: _builtins.int = ...,
+        saved_microusd: _builtins.int = ...,
+        audited: Global___WrongShare | None = ...,
+        feedback: Global___WrongShare | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audited", b"audited", "feedback", b"feedback", "start_time", b"start_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "audited", b"audited", "cost_microusd", b"cost_microusd", "feedback", b"feedback", "hits", b"hits", "saved_microusd", b"saved_microusd", "start_time", b"start_time", "tiers", b"tiers", "upstream_calls", b"upstream_calls"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetStatsResponse: _TypeAlias = GetStatsResponse  # noqa: Y015
+
+@_typing.final
+class ListSpendRequest(_message.Message):
+    """Request for [ListSpend][CacheService.ListSpend]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    DAYS_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The CRM location, up to 64 characters; empty means all."""
+    days: _builtins.int
+    """How many UTC days back, today included, 0 to 366; 0 means 30."""
+    page_size: _builtins.int
+    """How many lines at most, 0 to 1,000; 0 means 200."""
+    page_token: _builtins.str
+    """`next_page_token` of the page before; empty for the first."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        days: _builtins.int = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["days", b"days", "page_size", b"page_size", "page_token", b"page_token", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSpendRequest: _TypeAlias = ListSpendRequest  # noqa: Y015
+
+@_typing.final
+class Spend(_message.Message):
+    """What one tenant spent in one day on one prompt with one model."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DAY_FIELD_NUMBER: _builtins.int
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    PROMPT_FIELD_NUMBER: _builtins.int
+    MODEL_FIELD_NUMBER: _builtins.int
+    CALLS_FIELD_NUMBER: _builtins.int
+    ANSWERED_CALLS_FIELD_NUMBER: _builtins.int
+    INPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    OUTPUT_TOKENS_FIELD_NUMBER: _builtins.int
+    CACHE_WRITE_TOKENS_FIELD_NUMBER: _builtins.int
+    CACHE_READ_TOKENS_FIELD_NUMBER: _builtins.int
+    COST_MICROUSD_FIELD_NUMBER: _builtins.int
+    ESTIMATED_MICROUSD_FIELD_NUMBER: _builtins.int
+    day: _builtins.str
+    """UTC day, `2026-11-27`."""
+    tenant_id: _builtins.str
+    """The CRM location."""
+    prompt: _builtins.str
+    """The prompt's name."""
+    model: _builtins.str
+    """Who was asked."""
+    calls: _builtins.int
+    """Requests, failed ones too."""
+    answered_calls: _builtins.int
+    """Those whose answer could be used."""
+    input_tokens: _builtins.int
+    """Tokens that the model read, Claude's own cache left out."""
+    output_tokens: _builtins.int
+    """Tokens that it wrote."""
+    cache_write_tokens: _builtins.int
+    """Tokens that it wrote to Claude's own cache."""
+    cache_read_tokens: _builtins.int
+    """Tokens that it read from there."""
+    cost_microusd: _builtins.int
+    """What that cost, in millionths of a US dollar."""
+    estimated_microusd: _builtins.int
+    """The part of it that is an estimate: calls that never told what they used
+    count with the most they can have cost.
+    """
+    def __init__(
+        self,
+        *,
+        day: _builtins.str = ...,
+        tenant_id: _builtins.str = ...,
+        prompt: _builtins.str = ...,
+        model: _builtins.str = ...,
+        calls: _builtins.int = ...,
+        answered_calls: _builtins.int = ...,
+        input_tokens: _builtins.int = ...,
+        output_tokens: _builtins.int = ...,
+        cache_write_tokens: _builtins.int = ...,
+        cache_read_tokens: _builtins.int = ...,
+        cost_microusd: _builtins.int = ...,
+        estimated_microusd: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answered_calls", b"answered_calls", "cache_read_tokens", b"cache_read_tokens", "cache_write_tokens", b"cache_write_tokens", "calls", b"calls", "cost_microusd", b"cost_microusd", "day", b"day", "estimated_microusd", b"estimated_microusd", "input_tokens", b"input_tokens", "model", b"model", "output_tokens", b"output_tokens", "prompt", b"prompt", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Spend: _TypeAlias = Spend  # noqa: Y015
+
+@_typing.final
+class ListSpendResponse(_message.Message):
+    """Response for [ListSpend][CacheService.ListSpend]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPENDS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    TOTAL_MICROUSD_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
+    total_microusd: _builtins.int
+    """Over all pages, in millionths of a US dollar."""
+    @_builtins.property
+    def spends(self) -> _containers.RepeatedCompositeFieldContainer[Global___Spend]:
+        """Newest day first, then by tenant, prompt and model."""
+
+    def __init__(
+        self,
+        *,
+        spends: _abc.Iterable[Global___Spend] | None = ...,
+        next_page_token: _builtins.str = ...,
+        total_microusd: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "spends", b"spends", "total_microusd", b"total_microusd"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListSpendResponse: _TypeAlias = ListSpendResponse  # noqa: Y015

@@ -50,6 +50,26 @@ class CacheServiceStub:
                 request_serializer=porchlight_dot_cache_dot_v1_dot_cache__service__pb2.InvalidateRequest.SerializeToString,
                 response_deserializer=porchlight_dot_cache_dot_v1_dot_cache__service__pb2.InvalidateResponse.FromString,
                 _registered_method=True)
+        self.Explain = channel.unary_unary(
+                '/porchlight.cache.v1.CacheService/Explain',
+                request_serializer=porchlight_dot_cache_dot_v1_dot_cache__service__pb2.ExplainRequest.SerializeToString,
+                response_deserializer=porchlight_dot_cache_dot_v1_dot_cache__service__pb2.ExplainResponse.FromString,
+                _registered_method=True)
+        self.Feedback = channel.unary_unary(
+                '/porchlight.cache.v1.CacheService/Feedback',
+                request_serializer=porchlight_dot_cache_dot_v1_dot_cache__service__pb2.FeedbackRequest.SerializeToString,
+                response_deserializer=porchlight_dot_cache_dot_v1_dot_cache__service__pb2.FeedbackResponse.FromString,
+                _registered_method=True)
+        self.GetStats = channel.unary_unary(
+                '/porchlight.cache.v1.CacheService/GetStats',
+                request_serializer=porchlight_dot_cache_dot_v1_dot_cache__service__pb2.GetStatsRequest.SerializeToString,
+                response_deserializer=porchlight_dot_cache_dot_v1_dot_cache__service__pb2.GetStatsResponse.FromString,
+                _registered_method=True)
+        self.ListSpend = channel.unary_unary(
+                '/porchlight.cache.v1.CacheService/ListSpend',
+                request_serializer=porchlight_dot_cache_dot_v1_dot_cache__service__pb2.ListSpendRequest.SerializeToString,
+                response_deserializer=porchlight_dot_cache_dot_v1_dot_cache__service__pb2.ListSpendResponse.FromString,
+                _registered_method=True)
 
 
 class CacheServiceServicer:
@@ -117,6 +137,64 @@ class CacheServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Explain(self, request, context):
+        """Says why an answer was given: what its key was made of, where it came
+        from, who wrote it when, and what it cost.
+
+        The last 100,000 answers are known, for 30 days; an answer can be asked for
+        a second after it was given.
+
+        Errors:
+        - `INVALID_ARGUMENT` / `INVALID_FIELD`
+        - `NOT_FOUND` / `ANSWER_NOT_FOUND`: never given to this tenant, or too old.
+        - `UNAVAILABLE` / `STORE_UNAVAILABLE`
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Feedback(self, request, context):
+        """Takes a person's word for it that an answer was right or wrong.
+
+        A wrong one is removed as by `Invalidate`, from all replicas within 1
+        second, and Claude is asked next time, not the student. The word becomes a
+        label where the answer was an analysis that contacts share, and counts in
+        the statistics. Safe to retry; another word takes the place of the first.
+
+        Errors:
+        - `INVALID_ARGUMENT` / `INVALID_FIELD`
+        - `NOT_FOUND` / `ANSWER_NOT_FOUND`
+        - `UNAVAILABLE` / `STORE_UNAVAILABLE`: it may still be given by some
+        replicas; ask again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetStats(self, request, context):
+        """Returns how many answers came from where, what that saved and cost, and
+        how many were wrong as far as audits and people say.
+
+        Errors:
+        - `INVALID_ARGUMENT` / `INVALID_FIELD`
+        - `UNAVAILABLE` / `STORE_UNAVAILABLE`
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListSpend(self, request, context):
+        """Lists what was spent on Claude by day, tenant, prompt and model, newest
+        day first.
+
+        Errors:
+        - `INVALID_ARGUMENT` / `INVALID_FIELD`
+        - `UNAVAILABLE` / `STORE_UNAVAILABLE`
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CacheServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -134,6 +212,26 @@ def add_CacheServiceServicer_to_server(servicer, server):
                     servicer.Invalidate,
                     request_deserializer=porchlight_dot_cache_dot_v1_dot_cache__service__pb2.InvalidateRequest.FromString,
                     response_serializer=porchlight_dot_cache_dot_v1_dot_cache__service__pb2.InvalidateResponse.SerializeToString,
+            ),
+            'Explain': grpc.unary_unary_rpc_method_handler(
+                    servicer.Explain,
+                    request_deserializer=porchlight_dot_cache_dot_v1_dot_cache__service__pb2.ExplainRequest.FromString,
+                    response_serializer=porchlight_dot_cache_dot_v1_dot_cache__service__pb2.ExplainResponse.SerializeToString,
+            ),
+            'Feedback': grpc.unary_unary_rpc_method_handler(
+                    servicer.Feedback,
+                    request_deserializer=porchlight_dot_cache_dot_v1_dot_cache__service__pb2.FeedbackRequest.FromString,
+                    response_serializer=porchlight_dot_cache_dot_v1_dot_cache__service__pb2.FeedbackResponse.SerializeToString,
+            ),
+            'GetStats': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetStats,
+                    request_deserializer=porchlight_dot_cache_dot_v1_dot_cache__service__pb2.GetStatsRequest.FromString,
+                    response_serializer=porchlight_dot_cache_dot_v1_dot_cache__service__pb2.GetStatsResponse.SerializeToString,
+            ),
+            'ListSpend': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListSpend,
+                    request_deserializer=porchlight_dot_cache_dot_v1_dot_cache__service__pb2.ListSpendRequest.FromString,
+                    response_serializer=porchlight_dot_cache_dot_v1_dot_cache__service__pb2.ListSpendResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -218,6 +316,114 @@ class CacheService:
             '/porchlight.cache.v1.CacheService/Invalidate',
             porchlight_dot_cache_dot_v1_dot_cache__service__pb2.InvalidateRequest.SerializeToString,
             porchlight_dot_cache_dot_v1_dot_cache__service__pb2.InvalidateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Explain(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/porchlight.cache.v1.CacheService/Explain',
+            porchlight_dot_cache_dot_v1_dot_cache__service__pb2.ExplainRequest.SerializeToString,
+            porchlight_dot_cache_dot_v1_dot_cache__service__pb2.ExplainResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Feedback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/porchlight.cache.v1.CacheService/Feedback',
+            porchlight_dot_cache_dot_v1_dot_cache__service__pb2.FeedbackRequest.SerializeToString,
+            porchlight_dot_cache_dot_v1_dot_cache__service__pb2.FeedbackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetStats(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/porchlight.cache.v1.CacheService/GetStats',
+            porchlight_dot_cache_dot_v1_dot_cache__service__pb2.GetStatsRequest.SerializeToString,
+            porchlight_dot_cache_dot_v1_dot_cache__service__pb2.GetStatsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListSpend(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/porchlight.cache.v1.CacheService/ListSpend',
+            porchlight_dot_cache_dot_v1_dot_cache__service__pb2.ListSpendRequest.SerializeToString,
+            porchlight_dot_cache_dot_v1_dot_cache__service__pb2.ListSpendResponse.FromString,
             options,
             channel_credentials,
             insecure,

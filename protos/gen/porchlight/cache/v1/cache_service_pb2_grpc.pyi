@@ -82,6 +82,48 @@ class CacheServiceStub:
     - `UNAVAILABLE` / `STORE_UNAVAILABLE`: it may be true on some replicas;
       ask again. For a contact also while Redis cannot be emptied.
     """
+    Explain: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.ExplainRequest, _cache_service_pb2.ExplainResponse]
+    """Says why an answer was given: what its key was made of, where it came
+    from, who wrote it when, and what it cost.
+
+    The last 100,000 answers are known, for 30 days; an answer can be asked for
+    a second after it was given.
+
+    Errors:
+    - `INVALID_ARGUMENT` / `INVALID_FIELD`
+    - `NOT_FOUND` / `ANSWER_NOT_FOUND`: never given to this tenant, or too old.
+    - `UNAVAILABLE` / `STORE_UNAVAILABLE`
+    """
+    Feedback: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.FeedbackRequest, _cache_service_pb2.FeedbackResponse]
+    """Takes a person's word for it that an answer was right or wrong.
+
+    A wrong one is removed as by `Invalidate`, from all replicas within 1
+    second, and Claude is asked next time, not the student. The word becomes a
+    label where the answer was an analysis that contacts share, and counts in
+    the statistics. Safe to retry; another word takes the place of the first.
+
+    Errors:
+    - `INVALID_ARGUMENT` / `INVALID_FIELD`
+    - `NOT_FOUND` / `ANSWER_NOT_FOUND`
+    - `UNAVAILABLE` / `STORE_UNAVAILABLE`: it may still be given by some
+      replicas; ask again.
+    """
+    GetStats: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.GetStatsRequest, _cache_service_pb2.GetStatsResponse]
+    """Returns how many answers came from where, what that saved and cost, and
+    how many were wrong as far as audits and people say.
+
+    Errors:
+    - `INVALID_ARGUMENT` / `INVALID_FIELD`
+    - `UNAVAILABLE` / `STORE_UNAVAILABLE`
+    """
+    ListSpend: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.ListSpendRequest, _cache_service_pb2.ListSpendResponse]
+    """Lists what was spent on Claude by day, tenant, prompt and model, newest
+    day first.
+
+    Errors:
+    - `INVALID_ARGUMENT` / `INVALID_FIELD`
+    - `UNAVAILABLE` / `STORE_UNAVAILABLE`
+    """
 
 @_typing.type_check_only
 class CacheServiceAsyncStub(CacheServiceStub):
@@ -136,6 +178,48 @@ class CacheServiceAsyncStub(CacheServiceStub):
     - `INVALID_ARGUMENT` / `INVALID_FIELD`
     - `UNAVAILABLE` / `STORE_UNAVAILABLE`: it may be true on some replicas;
       ask again. For a contact also while Redis cannot be emptied.
+    """
+    Explain: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.ExplainRequest, _cache_service_pb2.ExplainResponse]  # type: ignore[assignment]
+    """Says why an answer was given: what its key was made of, where it came
+    from, who wrote it when, and what it cost.
+
+    The last 100,000 answers are known, for 30 days; an answer can be asked for
+    a second after it was given.
+
+    Errors:
+    - `INVALID_ARGUMENT` / `INVALID_FIELD`
+    - `NOT_FOUND` / `ANSWER_NOT_FOUND`: never given to this tenant, or too old.
+    - `UNAVAILABLE` / `STORE_UNAVAILABLE`
+    """
+    Feedback: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.FeedbackRequest, _cache_service_pb2.FeedbackResponse]  # type: ignore[assignment]
+    """Takes a person's word for it that an answer was right or wrong.
+
+    A wrong one is removed as by `Invalidate`, from all replicas within 1
+    second, and Claude is asked next time, not the student. The word becomes a
+    label where the answer was an analysis that contacts share, and counts in
+    the statistics. Safe to retry; another word takes the place of the first.
+
+    Errors:
+    - `INVALID_ARGUMENT` / `INVALID_FIELD`
+    - `NOT_FOUND` / `ANSWER_NOT_FOUND`
+    - `UNAVAILABLE` / `STORE_UNAVAILABLE`: it may still be given by some
+      replicas; ask again.
+    """
+    GetStats: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.GetStatsRequest, _cache_service_pb2.GetStatsResponse]  # type: ignore[assignment]
+    """Returns how many answers came from where, what that saved and cost, and
+    how many were wrong as far as audits and people say.
+
+    Errors:
+    - `INVALID_ARGUMENT` / `INVALID_FIELD`
+    - `UNAVAILABLE` / `STORE_UNAVAILABLE`
+    """
+    ListSpend: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.ListSpendRequest, _cache_service_pb2.ListSpendResponse]  # type: ignore[assignment]
+    """Lists what was spent on Claude by day, tenant, prompt and model, newest
+    day first.
+
+    Errors:
+    - `INVALID_ARGUMENT` / `INVALID_FIELD`
+    - `UNAVAILABLE` / `STORE_UNAVAILABLE`
     """
 
 class CacheServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -206,6 +290,72 @@ class CacheServiceServicer(metaclass=_abc_1.ABCMeta):
         - `INVALID_ARGUMENT` / `INVALID_FIELD`
         - `UNAVAILABLE` / `STORE_UNAVAILABLE`: it may be true on some replicas;
           ask again. For a contact also while Redis cannot be emptied.
+        """
+
+    @_abc_1.abstractmethod
+    def Explain(
+        self,
+        request: _cache_service_pb2.ExplainRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cache_service_pb2.ExplainResponse, _abc.Awaitable[_cache_service_pb2.ExplainResponse]]:
+        """Says why an answer was given: what its key was made of, where it came
+        from, who wrote it when, and what it cost.
+
+        The last 100,000 answers are known, for 30 days; an answer can be asked for
+        a second after it was given.
+
+        Errors:
+        - `INVALID_ARGUMENT` / `INVALID_FIELD`
+        - `NOT_FOUND` / `ANSWER_NOT_FOUND`: never given to this tenant, or too old.
+        - `UNAVAILABLE` / `STORE_UNAVAILABLE`
+        """
+
+    @_abc_1.abstractmethod
+    def Feedback(
+        self,
+        request: _cache_service_pb2.FeedbackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cache_service_pb2.FeedbackResponse, _abc.Awaitable[_cache_service_pb2.FeedbackResponse]]:
+        """Takes a person's word for it that an answer was right or wrong.
+
+        A wrong one is removed as by `Invalidate`, from all replicas within 1
+        second, and Claude is asked next time, not the student. The word becomes a
+        label where the answer was an analysis that contacts share, and counts in
+        the statistics. Safe to retry; another word takes the place of the first.
+
+        Errors:
+        - `INVALID_ARGUMENT` / `INVALID_FIELD`
+        - `NOT_FOUND` / `ANSWER_NOT_FOUND`
+        - `UNAVAILABLE` / `STORE_UNAVAILABLE`: it may still be given by some
+          replicas; ask again.
+        """
+
+    @_abc_1.abstractmethod
+    def GetStats(
+        self,
+        request: _cache_service_pb2.GetStatsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cache_service_pb2.GetStatsResponse, _abc.Awaitable[_cache_service_pb2.GetStatsResponse]]:
+        """Returns how many answers came from where, what that saved and cost, and
+        how many were wrong as far as audits and people say.
+
+        Errors:
+        - `INVALID_ARGUMENT` / `INVALID_FIELD`
+        - `UNAVAILABLE` / `STORE_UNAVAILABLE`
+        """
+
+    @_abc_1.abstractmethod
+    def ListSpend(
+        self,
+        request: _cache_service_pb2.ListSpendRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_cache_service_pb2.ListSpendResponse, _abc.Awaitable[_cache_service_pb2.ListSpendResponse]]:
+        """Lists what was spent on Claude by day, tenant, prompt and model, newest
+        day first.
+
+        Errors:
+        - `INVALID_ARGUMENT` / `INVALID_FIELD`
+        - `UNAVAILABLE` / `STORE_UNAVAILABLE`
         """
 
 def add_CacheServiceServicer_to_server(servicer: CacheServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -169,6 +169,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Code: `ABORTED`. Retry: no; look at the current version and decide anew.
     Metadata: `etag`, `current_etag`.
     """
+    ERROR_REASON_ANSWER_NOT_FOUND: _ErrorReason.ValueType  # 25
+    """The cache gave no such answer to this tenant, or knows it no longer.
+
+    Code: `NOT_FOUND`. Retry: no; right after the answer, once after a second.
+    Metadata: `answer_id`.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """What `google.rpc.ErrorInfo.reason` holds, without the prefix `ERROR_REASON_`.
@@ -323,5 +329,11 @@ ERROR_REASON_POLICY_CHANGED: ErrorReason.ValueType  # 24
 
 Code: `ABORTED`. Retry: no; look at the current version and decide anew.
 Metadata: `etag`, `current_etag`.
+"""
+ERROR_REASON_ANSWER_NOT_FOUND: ErrorReason.ValueType  # 25
+"""The cache gave no such answer to this tenant, or knows it no longer.
+
+Code: `NOT_FOUND`. Retry: no; right after the answer, once after a second.
+Metadata: `answer_id`.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

@@ -1,0 +1,269 @@
+"""The last answers and why they were given, and sums over all: a port, its twin in memory, and who brings answers there.
+
+A hit is worth no commit of its own (decisions.md 24), so answers go to the store some
+at a time, behind the callers' backs.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from typing import Any, Final, Protocol
+
+import orjson
+
+from kit.errors import StoreUnavailable
+from kit.log import describe, get_logger
+from services.cache import metrics
+from services.cache.behind import write_behind
+from services.cache.labels import FEEDBACK, Label, LabelStore
+
+log = get_logger()
+
+MOST_KEPT: Final = 100_000
+"""Answers in the store, for 30 days; older ones are counted and not explained."""
+MOST_WAITING: Final = 5_000
+MOST_AT_ONCE: Final = 200
+GATHER_SECONDS: Final = 0.25
+"""How long answers wait for others to be written with."""
+
+RIGHT: Final = "right"
+WRONG: Final = "wrong"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnswerRow:
+    """One answer that was given. Counts, codes and what may be told; never a word of a person's."""
+
+    answer_id: str
+    tenant_id: str
+    key_id: str
+    prompt_version: str
+    tier: str
+    model: str
+    score: float
+    age_seconds: float
+    cost_microusd: int
+    saved_microusd: int
+    fallback: bool
+    basis: str
+    """What the key was made of, as JSON."""
+    analysis: str
+    """What was answered, where it is an analysis that contacts share; "" otherwise."""
+    request_id: str
+    given_at: float
+    """On the clock of the process that gave it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What became of a person's word."""
+
+    key_id: str
+    changed: bool
+    """Whether it was news."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TierSum:
+    """Answers of a prompt version from a tier."""
+
+    prompt_version: str
+    tier: str
+    answers: int = 0
+    saved_microusd: int = 0
+    said_right: int = 0
+    said_wrong: int = 0
+    audits: int = 0
+    audits_wrong: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sums:
+    """What the last hours came to."""
+
+    start_time: str
+    """From when on is counted, ISO 8601."""
+    tiers: Sequence[TierSum]
+    upstream_calls: int
+    cost_microusd: int
+
+
+class Journal(Protocol):
+    """Where answers are kept, for all processes. Everything raises StoreUnavailable when it does not answer."""
+
+    async def record(self, rows: Sequence[AnswerRow], *, now: float) -> None:
+        """Keep answers and count them; those that are known already change nothing.
+
+        Args:
+            rows: At most some hundreds.
+            now: The time on the clock of `given_at`.
+        """
+
+    async def explain(self, tenant_id: str, answer_id: str) -> dict[str, Any] | None:
+        """Return an answer's row with `answer_time`, `verdict`, `verdict_by`, `call` and `labels`; None if unknown."""
+
+    async def judge(self, tenant_id: str, answer_id: str, verdict: str, by: str) -> Judged | None:
+        """Keep what a person says of an answer, count it, and make it a label where contacts share the analysis."""
+
+    async def sums(self, tenant_id: str, prompt: str, *, hours: int) -> Sums:
+        """Return sums over the last hours and the one that runs; an empty tenant or prompt means all."""
+
+
+@dataclass
+class MemoryJournal:
+    """Keeps answers in a dict; `lost` makes it unavailable. Knows nothing of calls to Claude."""
+
+    labels: LabelStore
+    kept: dict[str, AnswerRow] = field(default_factory=dict)
+    verdicts: dict[str, tuple[str, str]] = field(default_factory=dict)
+    lost: bool = False
+
+    async def record(self, rows: Sequence[AnswerRow], *, now: float) -> None:
+        """Keep answers."""
+        self._answer()
+        for row in rows:
+            self.kept.setdefault(row.answer_id, row)
+
+    async def explain(self, tenant_id: str, answer_id: str) -> dict[str, Any] | None:
+        """Return an answer's row."""
+        row = self._find(tenant_id, answer_id)
+        if row is None:
+            return None
+        verdict, by = self.verdicts.get(answer_id, ("", ""))
+        said = [
+            {"source": each.label.source, "times": each.times, "wrong_times": each.wrong_times}
+            for each in await self.labels.of_key(tenant_id, row.key_id)
+        ]
+        return as_json(row) | {
+            "verdict": verdict,
+            "verdict_by": by,
+            "call": None,
+            "labels": sorted(said, key=lambda each: str(each["source"])),
+            "answer_time": "1970-01-01T00:00:00+00:00",
+        }
+
+    async def judge(self, tenant_id: str, answer_id: str, verdict: str, by: str) -> Judged | None:
+        """Keep what a person says."""
+        row = self._find(tenant_id, answer_id)
+        if row is None:
+            return None
+        changed = self.verdicts.get(answer_id, ("", ""))[0] != verdict
+        if changed:
+            self.verdicts[answer_id] = (verdict, by)
+            if row.analysis:
+                await self.labels.record(_label(row, wrong=verdict == WRONG))
+        return Judged(key_id=row.key_id, changed=changed)
+
+    async def sums(self, tenant_id: str, prompt: str, *, hours: int) -> Sums:
+        """Return sums; nothing in memory is older than an hour."""
+        self._answer()
+
+        def name(row: AnswerRow) -> tuple[str, str]:
+            return row.prompt_version, row.tier
+
+        rows = [
+            row
+            for row in self.kept.values()
+            if tenant_id in ("", row.tenant_id) and prompt in ("", row.prompt_version.split("@")[0])
+        ]
+        tiers = [
+            self._sum(version, tier, list(each)) for (version, tier), each in groupby(sorted(rows, key=name), name)
+        ]
+        return Sums(start_time="1970-01-01T00:00:00+00:00", tiers=tiers, upstream_calls=0, cost_microusd=0)
+
+    def _sum(self, version: str, tier: str, rows: Sequence[AnswerRow]) -> TierSum:
+        said = [self.verdicts.get(row.answer_id, ("", ""))[0] for row in rows]
+        return TierSum(
+            prompt_version=version,
+            tier=tier,
+            answers=len(rows),
+            saved_microusd=sum(row.saved_microusd for row in rows),
+            said_right=said.count(RIGHT),
+            said_wrong=said.count(WRONG),
+        )
+
+    def _find(self, tenant_id: str, answer_id: str) -> AnswerRow | None:
+        self._answer()
+        row = self.kept.get(answer_id)
+        return row if row is not None and row.tenant_id == tenant_id else None
+
+    def _answer(self) -> None:
+        if self.lost:
+            raise StoreUnavailable("the journal does not answer", store="memory")
+
+
+def as_json(row: AnswerRow) -> dict[str, Any]:
+    """Return a row's fields, those that hold JSON as values."""
+    values = {name: getattr(row, name) for name in AnswerRow.__slots__ if name != "given_at"}
+    return values | {"basis": orjson.loads(row.basis), "analysis": orjson.loads(row.analysis) if row.analysis else None}
+
+
+def _label(row: AnswerRow, *, wrong: bool) -> Label:
+    basis = orjson.loads(row.basis)
+    prompt, _, version = row.prompt_version.partition("@")
+    return Label(
+        tenant_id=row.tenant_id,
+        prompt=prompt,
+        prompt_version=int(version),
+        schema_hash=basis["schema_hash"],
+        state=basis["state"],
+        masked=basis["masked"],
+        analysis=orjson.loads(row.analysis),
+        source=FEEDBACK,
+        key_id=row.key_id,
+        wrong=wrong,
+    )
+
+
+class JournalWriter:
+    """Brings answers to the journal behind the callers' backs; of more than `MOST_WAITING` the newest are lost."""
+
+    def __init__(self, journal: Journal, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._waiting: deque[AnswerRow] = deque()
+        self._wake = asyncio.Event()
+        self._writing = asyncio.Lock()
+
+    @property
+    def now(self) -> float:
+        """The clock of `AnswerRow.given_at`."""
+        return self._clock()
+
+    def add(self, row: AnswerRow) -> None:
+        """Take an answer."""
+        if len(self._waiting) >= MOST_WAITING:
+            metrics.ANSWERS_LOST.inc()
+            return
+        self._waiting.append(row)
+        self._wake.set()
+
+    async def write(self) -> bool:
+        """Bring everything that waits to the journal; False when something still waits."""
+        async with self._writing:  # whoever asks for an answer writes too
+            while self._waiting:
+                rows = [self._waiting[place] for place in range(min(len(self._waiting), MOST_AT_ONCE))]
+                try:
+                    await self._journal.record(rows, now=self._clock())
+                except StoreUnavailable:
+                    return False
+                # Protects the worker from answers that the database refuses: they are lost, the others are not.
+                except Exception as error:  # noqa: BLE001
+                    log.error("worker.failed", worker="journal", **describe(error))
+                    metrics.ANSWERS_LOST.inc(len(rows))
+                for _ in rows:
+                    self._waiting.popleft()
+        return True
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Write answers as they come, some at a time, until `stop`."""
+
+        async def gather_and_write() -> bool:
+            if self._waiting:
+                await asyncio.sleep(GATHER_SECONDS)
+            return await self.write()
+
+        await write_behind(gather_and_write, self._wake, stop)
