@@ -12,6 +12,7 @@ from typing import Any
 from sandbox.claude_fill import fill
 from sandbox.claude_prompt import plain, read_prompt
 from sandbox.claude_reply import reply_text
+from sandbox.claude_reword import reworded
 from sandbox.claude_topics import intents
 
 CHARS_PER_TOKEN = 3.6
@@ -55,7 +56,8 @@ def answer(body: Mapping[str, Any], *, effort: str, thinks: bool) -> Answer:
     wanted = (body.get("output_config") or {}).get("format") or {}
     schema = wanted.get("schema")
     if schema is not None:
-        value, readings = fill(schema, prompt, seed=seed)
+        sentences = reworded(schema, prompt.words, seed=seed)
+        value, readings = (sentences, []) if sentences else fill(schema, prompt, seed=seed)
         text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
     else:
         readings = list(intents(prompt.words).values())

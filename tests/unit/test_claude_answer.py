@@ -1,5 +1,6 @@
 """The Claude stand-in reads what people write, and fills any schema with it."""
 
+import json
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from sandbox.claude_answer import answer, count_tokens
 from sandbox.claude_fill import fill
 from sandbox.claude_prompt import Prompt, read_prompt
 from sandbox.claude_request import Refused, check
+from sandbox.claude_reword import reworded
 
 INTENT = {"type": "string", "enum": ["buy", "sell", "both", "unknown"]}
 
@@ -407,3 +409,41 @@ def test_a_field_the_api_does_not_know_is_refused_by_name():
 def test_a_wrong_shape_is_refused_with_its_place(changes, words):
     with pytest.raises(Refused, match=words):
         check(a_body(**changes))
+
+
+# --- sentences in other words
+
+SENTENCES = {
+    "type": "object",
+    "properties": {"lines": {"type": "array", "items": an_object(key={"type": "string"}, text={"type": "string"})}},
+    "required": ["lines"],
+    "additionalProperties": False,
+}
+LISTED = """Please reword.
+1. greeting stays
+2. summary: "Got it: {place}, {amount}." {place} reads: in ...
+3. ask: "How many rooms do you need?"
+"""
+
+
+def test_listed_sentences_come_back_by_name_in_other_words_with_their_placeholders():
+    said = reworded(SENTENCES, LISTED, seed=0)
+    assert said == {
+        "lines": [
+            {"key": "summary", "text": "Noted: {place}, {amount}."},
+            {"key": "ask", "text": "Could you tell me: how many rooms do you need?"},
+        ]
+    }
+    assert len({json.dumps(reworded(SENTENCES, LISTED, seed=seed)) for seed in range(6)}) > 2
+
+
+def test_list_is_no_rewording_where_the_schema_or_the_text_asks_for_something_else():
+    assert reworded(an_object(intent=INTENT), LISTED, seed=0) is None
+    assert reworded(SENTENCES, "I want to buy 2 homes: soon", seed=0) is None
+
+
+def test_rewording_is_dispatched_by_the_request_alone():
+    body = {"model": "claude-sonnet-5-5", "max_tokens": 400, "messages": [{"role": "user", "content": LISTED}]}
+    body["output_config"] = {"format": {"type": "json_schema", "schema": SENTENCES}}
+    told = answer(body, effort="low", thinks=True)
+    assert [each["key"] for each in json.loads(told.text)["lines"]] == ["summary", "ask"]
