@@ -182,8 +182,8 @@ _BY_NAME: Final[tuple[tuple[re.Pattern[str], Unit, Callable[[Decimal], Iterable[
     (re.compile(r".*_usd_cents"), Unit.USD, lambda value: (value / 100,)),
     # Estimates are said to thousands, rounded half up, as `services.seller.sentences.dollars` does.
     (re.compile(r".*_usd"), Unit.USD, lambda value: (value, (value + 500) // 1_000 * 1_000)),
-    (re.compile(r".*_sqft"), Unit.SQFT, lambda value: (value, Decimal(round(value)))),
-    # As a float, like the phrase: 0.45 is said as 0.5, and as a decimal number it would be 0.4.
+    # As floats, like the phrases: 0.45 is said as 0.5, and as a decimal number it would be 0.4.
+    (re.compile(r".*_sqft"), Unit.SQFT, lambda value: (value, Decimal(f"{float(value):.0f}"))),
     (re.compile(r".*_miles"), Unit.MILES, lambda value: (Decimal(f"{float(value):.1f}"),)),
     (re.compile(r"bathrooms\w*_quarters"), Unit.BATHROOMS, lambda value: (value / 4,)),
     (re.compile(r"bathrooms(?:_min)?"), Unit.BATHROOMS, lambda value: (value,)),

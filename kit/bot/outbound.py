@@ -2,8 +2,10 @@
 
 from dataclasses import dataclass, replace
 
+from kit import sms
 from kit.bot import gate, talk
 from kit.bot.gate import Finding, Speaks
+from kit.bot.plan import said
 from kit.bot.spec import BotSpec, Move, MoveKind, Situation
 
 
@@ -21,12 +23,13 @@ def admit(spec: BotSpec, situation: Situation, move: Move) -> Admitted:
     found = findings(spec, situation, move, move.reply) if move.reply else ()
     if not found:
         return Admitted(move=move)
-    begins = talk.disclosure(situation) if situation.first_reply else ""
+    parts = (*talk.head(situation), talk.agent(situation))
     # The person was neither asked nor shown anything: the next turn must not build on it.
     safe = replace(
         move,
         kind=MoveKind.ANSWER,
-        reply=talk.joined([begins, talk.agent_reads(situation)]),
+        reply=said(parts),
+        parts=parts,
         question="",
         closing=situation.closed,
         memory=None,
@@ -43,11 +46,11 @@ def findings(spec: BotSpec, situation: Situation, move: Move, text: str) -> tupl
     return gate.findings(
         text,
         Speaks(
-            brokerage=talk.joined([situation.brokerage]),
+            brokerage=sms.plain(situation.brokerage),
             facts={name: fact.value for name, fact in situation.known.items()},
             records=move.spoken,
             constants=_constants(spec),
-            begins=talk.joined([talk.disclosure(situation)]) if situation.first_reply else "",
+            begins=said(talk.head(situation)),
             holds=move.notices,
             channel=situation.messages[-1].channel if situation.messages else "SMS",
         ),

@@ -22,8 +22,9 @@ from kit.bot import outbound, reading, talk, wire
 from kit.bot.extract import Extracted, Extractor
 from kit.bot.settings import BotSettings
 from kit.bot.spec import BotSpec, Heard, Move, MoveKind, Situation
-from kit.bot.speech import Speaker
+from kit.bot.speech import Speaker, Spoken
 from kit.bot.wire import TurnKey
+from kit.bot.wording import Worded, Wordings
 from kit.clock import Clock, utc_now
 from kit.crash import crash_point
 from kit.errors import ContactNotFound, NotTheOwner, PorchlightError, StaleTurn, UnreadableRequest
@@ -77,11 +78,11 @@ class BotService(pb_grpc.BotServiceServicer):
 
     Args:
         spec: What makes it this bot.
+        settings: What it was told from outside.
         lane: Where turns are opened and completed.
-        extractor: The way to the model.
+        cache: The way to the model, for reading and for wording.
         arbiter: The way to the handoff service.
         keys: The arbiter's public keys.
-        brokerage: Who the bot says it writes for.
         look_up: What the bot looks up before it decides, if anything.
         clock: The process's clock, for tickets.
     """
@@ -89,22 +90,23 @@ class BotService(pb_grpc.BotServiceServicer):
     def __init__(
         self,
         spec: BotSpec,
+        settings: BotSettings,
         *,
         lane: Lane,
-        extractor: Extractor,
+        cache: cache_grpc.CacheServiceStub,
         arbiter: handoff_grpc.HandoffServiceStub,
         keys: tickets.PublicKeys,
-        brokerage: str,
         look_up: LookUp | None = None,
         clock: Clock = utc_now,
     ) -> None:
         self._spec = spec
         self._lane = lane
-        self._extractor = extractor
-        self._speaker = Speaker(spec)
+        self._extractor = Extractor(spec, cache, use_model=settings.use_model)
+        wording = settings.use_model and settings.wording == "model"
+        self._speaker = Speaker(spec, Wordings(spec.reply_prompt, cache, turned_on=wording))
         self._arbiter = arbiter
         self._keys = keys
-        self._brokerage = brokerage
+        self._brokerage = settings.brokerage_name
         self._look_up = look_up
         self._clock = clock
 
@@ -128,12 +130,14 @@ class BotService(pb_grpc.BotServiceServicer):
             # Refused or unreachable: the person still gets an answer, from us.
             situation = replace(situation, denied_targets=situation.denied_targets | {move.target})
             move = self._spec.decide(situation)
-        spoken = await self._speaker.speak(key.tenant_id, key.contact_id, situation, move)
-        move = spoken.move
-        response = await self._complete(
-            key, move, learned, record(move, thought.extracted, situation) | spoken.record()
+        spoken = await self._speaker.speak(
+            key.tenant_id, key.contact_id, situation, move, model_away=thought.extracted.fallback_cause
         )
-        self._log(key, thought.extracted, move, began, handoff_id=response.handoff_id)
+        move = spoken.move
+        kept = record(move, thought.extracted, situation)
+        kept |= spoken.record(kept["cost_microusd"])
+        response = await self._complete(key, move, learned, kept)
+        self._log(key, thought.extracted, move, began, handoff_id=response.handoff_id, spoken=spoken)
         return response
 
     async def OfferHandoff(self, request: pb.OfferHandoffRequest, context: Context) -> pb.OfferHandoffResponse:
@@ -295,7 +299,17 @@ class BotService(pb_grpc.BotServiceServicer):
         outcome = pb.TURN_OUTCOME_REPLIED if move.reply else pb.TURN_OUTCOME_SILENT
         return pb.HandleTurnResponse(outcome=outcome)
 
-    def _log(self, key: TurnKey, extracted: Extracted, move: Move, began: float, *, handoff_id: str) -> None:
+    def _log(
+        self,
+        key: TurnKey,
+        extracted: Extracted,
+        move: Move,
+        began: float,
+        *,
+        handoff_id: str,
+        spoken: Spoken | None = None,
+    ) -> None:
+        worded = spoken.worded if spoken else Worded()
         log.info(
             "turn.completed",
             bot=self._spec.name,
@@ -305,8 +319,12 @@ class BotService(pb_grpc.BotServiceServicer):
             move=move.kind.value,
             extractor=extracted.extractor,
             cache_tier=extracted.cache_tier,
-            cost_microusd=extracted.cost_microusd,
+            cost_microusd=extracted.cost_microusd + worded.cost_microusd,
             fallback_cause=extracted.fallback_cause,
+            wording=spoken.wording if spoken else "",
+            wording_cause=worded.cause,
+            wording_prompt=worded.prompt_version,
+            wording_tier=worded.cache_tier,
             handoff_id=handoff_id,
             text_chars=len(move.reply),
             duration_ms=round((time.perf_counter() - began) * 1_000, 1),
@@ -380,11 +398,11 @@ async def build_bot(
     keys_file = settings.ticket_public_keys_file
     service = BotService(
         spec,
+        settings,
         lane=PgLane(pool),
-        extractor=Extractor(spec, cache_grpc.CacheServiceStub(cache), use_model=settings.use_model),
+        cache=cache_grpc.CacheServiceStub(cache),
         arbiter=handoff_grpc.HandoffServiceStub(handoff),
         keys=tickets.read_public_keys(keys_file) if keys_file else {},
-        brokerage=settings.brokerage_name,
         look_up=special.look_up,
     )
     return process.Served(

@@ -9,6 +9,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Any, Final
 
+from kit.bot.plan import Part
 from kit.lane import Fact, InboundMessage
 from kit.spans import SpanKind
 
@@ -153,6 +154,9 @@ class Move:
 
     kind: MoveKind
     reply: str = ""
+    """What is said, as we write it."""
+    parts: tuple[Part, ...] = ()
+    """What the reply is made of, so that it can be said in other words; empty keeps the written ones."""
     question: str = ""
     """The slot that the reply asks for."""
     closing: bool = False
@@ -187,6 +191,11 @@ class BotSpec:
     def prompt(self) -> str:
         """The name of the prompt that reads facts."""
         return f"{self.name}.extract"
+
+    @property
+    def reply_prompt(self) -> str:
+        """The name of the prompt that puts replies into other words; a bot without one says what is written."""
+        return f"{self.name}.reply"
 
     def slot(self, name: str) -> SlotSpec | None:
         """Return the declaration of a slot; None when the bot has none of that name."""

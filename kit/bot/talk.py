@@ -1,12 +1,12 @@
 """What all bots have in common when they decide and speak. Pure."""
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Final
 
-from kit import sms
 from kit.bot import words
 from kit.bot.gate import SHOWN
+from kit.bot.plan import Part, fixed, said
 from kit.bot.spec import Move, MoveKind, Signals, Situation, SlotKind, SlotSpec
 from kit.lane import Fact, InboundMessage
 
@@ -14,6 +14,8 @@ LONGEST_REPLY: Final = 306
 """Two SMS segments of the GSM alphabet, 153 characters each."""
 ASKED_MOST: Final = 2
 """A question that was not answered twice is left."""
+_NOTED_MOST: Final = 3
+_VALUE: Final = re.compile(r"\{value[^}]*\}")
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z' -]{0,19}")
 
 
@@ -62,12 +64,18 @@ def say_value(slot: SlotSpec, fact: Fact) -> str:
     return slot.said.format(value=value) if slot.said and value != "" else ""
 
 
-def noted(slots: Sequence[SlotSpec], facts: Sequence[Fact]) -> str:
-    """Acknowledge facts in one short sentence; "" when none is said back."""
+def noted(slots: Sequence[SlotSpec], facts: Sequence[Fact]) -> tuple[Part, ...]:
+    """Acknowledge facts in one short sentence; nothing when none is said back."""
     by_name = {fact.name: fact for fact in facts}
-    said = [say_value(slot, by_name[slot.name]) for slot in slots if slot.name in by_name]
-    said = [each for each in said if each][:3]
-    return f"Got it: {', '.join(said)}." if said else ""
+    values = {
+        slot.name: said for slot in slots if slot.name in by_name and (said := say_value(slot, by_name[slot.name]))
+    }
+    values = dict(list(values.items())[:_NOTED_MOST])
+    if not values:
+        return ()
+    written = f"Got it: {', '.join(f'{{{name}}}' for name in values)}."
+    reads = {slot.name: _VALUE.sub("...", slot.said) for slot in slots if slot.name in values}
+    return (Part(name="noted", written=written, values=values, reads=reads),)
 
 
 def summary(slots: Sequence[SlotSpec], situation: Situation) -> str:
@@ -95,7 +103,17 @@ def agent_reads(situation: Situation) -> str:
     return f"An agent of {situation.brokerage} can read this conversation and take over at any time."
 
 
-CANNOT_ANSWER: Final = "I cannot answer that reliably myself."
+def agent(situation: Situation) -> Part:
+    """Say how a person comes in; no model words a promise of people."""
+    return fixed("agent", agent_reads(situation))
+
+
+def head(situation: Situation) -> tuple[Part, ...]:
+    """Open the first message to a contact; later ones need none."""
+    return (fixed("disclosure", disclosure(situation)),) if situation.first_reply else ()
+
+
+CANNOT_ANSWER: Final = Part(name="cannot_answer", written="I cannot answer that reliably myself.")
 
 
 def converse(
@@ -103,8 +121,8 @@ def converse(
     slots: Sequence[SlotSpec],
     order: Sequence[str],
     *,
-    opening: str = "",
-    closing: str,
+    opening: Sequence[Part] = (),
+    closing: Sequence[Part],
     question: str = "",
 ) -> Move:
     """Answer what was asked of the bot, acknowledge what was learned, ask the next question.
@@ -113,35 +131,36 @@ def converse(
         situation: See there.
         slots: The bot's slots.
         order: Which slots to ask for, in this order.
-        opening: A sentence that comes first, such as "I can help you sell."; may be empty.
+        opening: What comes first, such as "I can help you sell."; may be empty.
         closing: What is said once nothing is left to ask.
         question: Other words for the next question, should there be one; empty for the slot's own.
     """
     signals = situation.signals
     if signals.no_texts:
         return Move(kind=MoveKind.STAY_SILENT)
-    answers = []
+    answers: list[Part] = []
     if signals.if_bot:
-        answers.append(truth(situation))
+        answers.append(fixed("truth", truth(situation)))
     if signals.human or signals.if_bot:
-        answers.append(agent_reads(situation))
+        answers.append(agent(situation))
     elif signals.question:
-        answers += [CANNOT_ANSWER, agent_reads(situation)]
+        answers += [CANNOT_ANSWER, agent(situation)]
     name = next_question(situation, order)
     done = not name
     if done and situation.closed and not answers and not opening:
         if signals.courtesy and not situation.learned:
             return Move(kind=MoveKind.STAY_SILENT)
-        ending = agent_reads(situation)
+        ending: Sequence[Part] = (agent(situation),)
+    elif name:
+        ending = (Part(name="question", written=question) if question else ask(slots, name, situation),)
     else:
-        ending = question or question_of(slots, name, situation) if name else ("" if situation.closed else closing)
+        ending = () if situation.closed else closing
     if answers:
-        ending = ending.replace(agent_reads(situation), "").strip()
-    heads = [disclosure(situation)] if situation.first_reply else []
+        ending = [each for each in ending if each.name != "agent"]
     acknowledged = noted(slots, situation.learned if not situation.opening else _all_known(slots, situation))
-    reply = _fit(heads, [opening, acknowledged], [*answers, ending])
+    parts = _fit(head(situation), [*opening, *acknowledged], [*answers, *ending])
     kind = MoveKind.ANSWER if answers or done else MoveKind.ASK
-    return Move(kind=kind, reply=reply, question=name, closing=done)
+    return Move(kind=kind, reply=said(parts), parts=parts, question=name, closing=done)
 
 
 def count_asked(situation: Situation, move: Move) -> dict[str, int]:
@@ -163,22 +182,16 @@ def _all_known(slots: Sequence[SlotSpec], situation: Situation) -> tuple[Fact, .
     return tuple(situation.known[slot.name] for slot in slots if slot.name in situation.known)
 
 
-def question_of(slots: Sequence[SlotSpec], name: str, situation: Situation) -> str:
+def ask(slots: Sequence[SlotSpec], name: str, situation: Situation) -> Part:
     """Return the words that ask for a slot, other ones the second time."""
     slot = next(slot for slot in slots if slot.name == name)
-    return slot.again if slot.again and situation.times_asked.get(name, 0) else slot.question
+    again = slot.again and situation.times_asked.get(name, 0)
+    return Part(name="question", written=slot.again if again else slot.question)
 
 
-def joined(parts: Iterable[str]) -> str:
-    """Join what is said into one text of plain signs."""
-    return sms.plain(" ".join(part for part in parts if part))
-
-
-def _fit(heads: Sequence[str], courtesies: Sequence[str], needed: Sequence[str]) -> str:
+def _fit(heads: Sequence[Part], courtesies: Sequence[Part], needed: Sequence[Part]) -> tuple[Part, ...]:
     """Join the parts; courtesies give way, last first, where two SMS segments are not enough."""
-    kept = [part for part in courtesies if part]
-    while True:
-        reply = joined([*heads, *kept, *needed])
-        if len(reply) <= LONGEST_REPLY or not kept:
-            return reply
+    kept = list(courtesies)
+    while len(said([*heads, *kept, *needed])) > LONGEST_REPLY and kept:
         kept.pop()
+    return (*heads, *kept, *needed)

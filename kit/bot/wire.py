@@ -124,6 +124,6 @@ def analysis(response: cache_pb.AnalyzeResponse) -> Analysis:
     )
 
 
-def tier(response: cache_pb.AnalyzeResponse) -> str:
+def tier(response: cache_pb.AnalyzeResponse | cache_pb.CompleteResponse) -> str:
     """Name the tier that answered: L1, L2, L3, STUDENT or UPSTREAM."""
     return cache_pb.Tier.Name(response.tier).removeprefix("TIER_")

@@ -1,16 +1,17 @@
 """What the buyer bot says of homes: proposals, answers from their records, a wish to see one. Pure."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
 from kit import places
 from kit.bot import talk
+from kit.bot.plan import Part, fixed, said
 from kit.bot.spec import Move, MoveKind, Situation
 from services.buyer import about, matching, phrases
 from services.buyer.facts import SLOTS
-from services.buyer.values import Found, HomeType, Listing, Proposal, Wishes
+from services.buyer.values import Found, HomeType, Listing, Wishes
 
 NEEDS: Final = ("area", "price_max_usd", "bedrooms_min")
 """What is asked for before homes are proposed."""
@@ -101,16 +102,16 @@ def _key(wishes: Wishes) -> str:
 def decide(situation: Situation) -> Move | None:
     """Return the move of a turn that is about homes; None when it is about something else."""
     looked: LookedUp = situation.found.get("homes", LookedUp())
-    said = " ".join(each.text for each in situation.messages)
+    text = " ".join(each.text for each in situation.messages)
     signals = situation.signals
     if signals.human or signals.if_bot or situation.value("intent") == "sell":
         return None
-    if about.asks_of_people(said) and signals.question:
-        return _answer(situation, [phrases.OF_PEOPLE])
+    if about.asks_of_people(text) and signals.question:
+        return _answer(situation, [fixed("of_people", phrases.OF_PEOPLE)])
     agent = situation.news("has_agent")
     if agent is not None and agent.value is True:
-        return Move(kind=MoveKind.ANSWER, reply=_fit(situation, [phrases.HAS_AGENT]), closing=True)
-    if looked.shown and (move := _about_shown(situation, said, looked.shown)) is not None:
+        return _said(situation, [fixed("has_agent", phrases.HAS_AGENT)], closing=True)
+    if looked.shown and (move := _about_shown(situation, text, looked.shown)) is not None:
         return move
     if looked.found is not None:
         return _propose(situation, looked.found)
@@ -126,10 +127,10 @@ def asks_by_wish(situation: Situation) -> bool:
     return any(situation.news(name) is not None for name in NEEDS)
 
 
-def _about_shown(situation: Situation, said: str, shown: Sequence[Listing]) -> Move | None:
+def _about_shown(situation: Situation, text: str, shown: Sequence[Listing]) -> Move | None:
     memory = dict(situation.memory)
-    named = about.references(said, shown)
-    tour = about.asks_to_see(said)
+    named = about.references(text, shown)
+    tour = about.asks_to_see(text)
     if memory.pop("which", None) == "tour" and named:
         tour = True
     if not named and memory.get("focus") in (ids := [each.listing_id for each in shown]):
@@ -141,21 +142,20 @@ def _about_shown(situation: Situation, said: str, shown: Sequence[Listing]) -> M
         memory["focus"] = homes[0].listing_id
     if tour:
         if len(homes) > 1:
-            reply = _fit(situation, [phrases.which_one(len(shown))])
-            which = memory | {"which": "tour"}
-            return Move(kind=MoveKind.ANSWER, reply=reply, memory=which, closing=situation.closed, spoken=(shown,))
+            which = fixed("which_one", phrases.which_one(len(shown)))
+            return _said(situation, [which], memory=memory | {"which": "tour"}, spoken=(shown,))
         memory["tour"] = homes[0].listing_id
         signed = situation.value("buyer_agreement_signed") is True
-        parts = [phrases.tour(situation, homes[0], signed=signed)]
+        parts = [fixed("tour", phrases.tour(situation, homes[0], signed=signed))]
         return _answer(situation, parts, memory=memory, homes=homes)
-    if about.asks_for_homes(said) and not named:
+    if about.asks_for_homes(text) and not named:
         return None
-    if about.asks_details(said) and named and not (situation.signals.question and about.knows_topic(said)):
-        return _answer(situation, [f"{about.details(each)}." for each in homes], memory=memory, homes=homes)
-    asked = situation.signals.question and (named or about.points(said) or about.knows_topic(said))
+    if about.asks_details(text) and named and not (situation.signals.question and about.knows_topic(text)):
+        return _answer(situation, _records(f"{about.details(each)}." for each in homes), memory=memory, homes=homes)
+    asked = situation.signals.question and (named or about.points(text) or about.knows_topic(text))
     if not asked:
         return None
-    answers = [f"{each.listing_id}: {about.answer(said, each)}." for each in homes]
+    answers = _records(f"{each.listing_id}: {about.answer(text, each)}." for each in homes)
     return _answer(situation, answers, memory=memory, homes=homes)
 
 
@@ -170,30 +170,26 @@ def _propose(situation: Situation, found: Found) -> Move | None:
         return _nothing_left(situation, found, memory)
     shown = left[: matching.PROPOSALS_MOST]
     while True:
-        parts = [phrases.source(shown[0].listing), phrases.how_many(found, len(shown)), *_lines(shown)]
-        reply = _fit(situation, [*parts, phrases.ASK_ABOUT])
-        if len(reply) <= LONGEST_REPLY or len(shown) == 1:
+        source = fixed("source", phrases.source(shown[0].listing))
+        many = fixed("how_many", phrases.how_many(found, len(shown)))
+        lines = _records(f"{number}) {phrases.proposal(each)}" for number, each in enumerate(shown, start=1))
+        move = _said(situation, [source, many, *lines, phrases.ASK_ABOUT])
+        if len(move.reply) <= LONGEST_REPLY or len(shown) == 1:
             break
         shown = shown[:-1]
-    if len(reply) > LONGEST_REPLY:
-        reply = _fit(situation, parts)
+    if len(move.reply) > LONGEST_REPLY:
+        move = _said(situation, [source, many, *lines])
     ids = [each.listing.listing_id for each in shown]
     memory |= {"shown": ids, "seen": [*seen, *ids][-_SEEN_MOST:], "focus": ids[0] if len(ids) == 1 else ""}
     memory.pop("which", None)
-    return Move(
-        kind=MoveKind.ANSWER,
-        reply=reply,
-        memory=memory,
-        closing=situation.closed,
-        spoken=(replace(found, proposals=tuple(shown)),),
-        notices=(phrases.source(shown[0].listing),),
-    )
+    records = replace(found, proposals=tuple(shown))
+    return replace(move, memory=memory, spoken=(records,), notices=(source.text,))
 
 
 def _nothing_left(situation: Situation, found: Found, memory: Mapping[str, Any]) -> Move:
     if found.proposals:
         return _answer(situation, [phrases.no_more(found)], memory=memory)
-    move = _answer(situation, [phrases.nothing_fits(found)], memory=memory)
+    move = _answer(situation, [fixed("nothing_fits", phrases.nothing_fits(found))], memory=memory)
     if not found.relaxations:
         return move
     best = found.relaxations[0]
@@ -201,8 +197,9 @@ def _nothing_left(situation: Situation, found: Found, memory: Mapping[str, Any])
     return replace(move, spoken=(found, more), notices=(phrases.source(best.nearest),))
 
 
-def _lines(shown: Sequence[Proposal]) -> list[str]:
-    return [f"{number}) {phrases.proposal(each)}" for number, each in enumerate(shown, start=1)]
+def _records(lines: Iterable[str]) -> list[Part]:
+    """Make parts of lines that records were put into; no model words them."""
+    return [fixed(f"record_{number}", line) for number, line in enumerate(lines, 1)]
 
 
 def _ask_for_zip(situation: Situation) -> Move | None:
@@ -210,30 +207,27 @@ def _ask_for_zip(situation: Situation) -> Move | None:
         return None
     area = " ".join(str(situation.value("area")).split())
     memory = dict(situation.memory) | {"area_asked": situation.value("area")}
-    reply = _fit(situation, [phrases.unknown_area(area)])
-    return Move(kind=MoveKind.ANSWER, reply=reply, memory=memory, closing=situation.closed)
+    return _said(situation, [phrases.unknown_area(area)], memory=memory)
 
 
 def _answer(
     situation: Situation,
-    parts: Sequence[str],
+    parts: Sequence[Part],
     *,
     memory: Mapping[str, Any] | None = None,
     homes: Sequence[Listing] = (),
 ) -> Move:
     """Say something, then what is left to ask, if there is room for it."""
-    told = [phrases.source(homes[0]), *parts] if homes else list(parts)
+    told = [*([fixed("source", phrases.source(homes[0]))] if homes else []), *parts]
     name = talk.next_question(situation, ORDER)
-    question = talk.question_of(SLOTS, name, situation) if name else ""
-    reply = _fit(situation, [*told, question])
-    if len(reply) > LONGEST_REPLY and question:
-        name, reply = "", _fit(situation, told)
-    while len(reply) > LONGEST_REPLY and len(told) > 2:
+    move = _said(situation, [*told, *([talk.ask(SLOTS, name, situation)] if name else [])])
+    if len(move.reply) > LONGEST_REPLY and name:
+        name, move = "", _said(situation, told)
+    while len(move.reply) > LONGEST_REPLY and len(told) > 2:
         told.pop()
-        reply = _fit(situation, told)
-    return Move(
-        kind=MoveKind.ANSWER,
-        reply=reply,
+        move = _said(situation, told)
+    return replace(
+        move,
         question=name,
         closing=situation.closed or not talk.next_question(situation, ORDER),
         memory=memory,
@@ -242,6 +236,7 @@ def _answer(
     )
 
 
-def _fit(situation: Situation, parts: Sequence[str]) -> str:
-    head = [talk.disclosure(situation)] if situation.first_reply else []
-    return talk.joined([*head, *parts])
+def _said(situation: Situation, parts: Sequence[Part], **rest: Any) -> Move:
+    """Say parts, after who writes where that was not said yet."""
+    whole = (*talk.head(situation), *parts)
+    return Move(kind=MoveKind.ANSWER, reply=said(whole), parts=whole, **{"closing": situation.closed, **rest})

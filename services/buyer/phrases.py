@@ -4,6 +4,7 @@ from typing import Final
 
 from kit.bot import talk
 from kit.bot.gate import SHOWN
+from kit.bot.plan import Part
 from kit.bot.spec import Situation
 from services.buyer import about, matching
 from services.buyer.values import Found, HardWish, Listing, Proposal, Wishes
@@ -15,23 +16,23 @@ OF_PEOPLE: Final = (
 HAS_AGENT: Final = (
     "Thank you for telling me. Your agent is the right person for that, so I will not go on asking or proposing homes."
 )
-ASK_ABOUT: Final = "Ask me about any of them, or say which one you would like to see."
+ASK_ABOUT: Final = Part(name="ask_about", written="Ask me about any of them, or say which one you would like to see.")
 _REASONS_MOST: Final = 2
 
 
-def opening(situation: Situation) -> str:
+def opening(situation: Situation) -> tuple[Part, ...]:
     """Say what this bot is for when the contact has just come; note what it cannot do itself."""
     intent = situation.news("intent")
     if intent is not None and intent.value in ("sell", "both"):
-        return "I have noted that you want to sell a home."
-    return "I can help you buy." if situation.opening else ""
+        return (Part(name="opening", written="I have noted that you want to sell a home."),)
+    return (Part(name="opening", written="I can help you buy."),) if situation.opening else ()
 
 
-def closing(situation: Situation) -> str:
+def closing(situation: Situation) -> tuple[Part, ...]:
     """Say that an agent goes on."""
     if situation.value("intent") == "sell":
-        return talk.agent_reads(situation)
-    return f"That is what I need, thank you. {talk.agent_reads(situation)}"
+        return (talk.agent(situation),)
+    return (Part(name="closing", written="That is what I need, thank you."), talk.agent(situation))
 
 
 # --- homes
@@ -79,10 +80,11 @@ def proposal(proposed: Proposal) -> str:
     return f"{line} ({', '.join(said)})." if said else f"{line}."
 
 
-def no_more(found: Found) -> str:
+def no_more(found: Found) -> Part:
     """Say that everything that fits was shown."""
     kept = kept_wishes(found.wishes)
-    return f"Those were all that fit{f' your {kept}' if kept else ''}. Tell me what to change, and I look again."
+    written = f"Those were all that fit{' your {wishes}' if kept else ''}. Tell me what to change, and I look again."
+    return Part(name="no_more", written=written, values={"wishes": kept} if kept else {})
 
 
 def nothing_fits(found: Found) -> str:
@@ -95,9 +97,10 @@ def nothing_fits(found: Found) -> str:
     return f"{source(best.nearest)} No listing fits your {kept}. But {would}. Tell me what to change, and I look again."
 
 
-def unknown_area(area: str) -> str:
+def unknown_area(area: str) -> Part:
     """Ask for a ZIP code where the name of a place says nothing to us."""
-    return f"I do not know the ZIP codes of {area[:SHOWN]}. Tell me one, and I can look for homes there."
+    written = "I do not know the ZIP codes of {area}. Tell me one, and I can look for homes there."
+    return Part(name="unknown_area", written=written, values={"area": area[:SHOWN]})
 
 
 def which_one(count: int) -> str:

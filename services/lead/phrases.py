@@ -1,6 +1,7 @@
 """What the lead bot says beside its questions. Pure."""
 
 from kit.bot import talk
+from kit.bot.plan import Part
 from kit.bot.spec import Situation
 from kit.bot.wishes import wishes
 
@@ -11,12 +12,14 @@ _HELP = {
 }
 
 
-def opening(situation: Situation) -> str:
+def opening(situation: Situation) -> tuple[Part, ...]:
     """Acknowledge what the contact wants, or does not want, in the turn in which they say it."""
     if situation.opening or situation.news("intent") is not None:
-        return _HELP.get(str(situation.value("intent")), "")
-    sides = _denied(situation)
-    return "Understood, no sale." if sides == {"sell"} else "Understood." if sides else ""
+        written = _HELP.get(str(situation.value("intent")), "")
+    else:
+        sides = _denied(situation)
+        written = "Understood, no sale." if sides == {"sell"} else "Understood." if sides else ""
+    return (Part(name="opening", written=written),) if written else ()
 
 
 def question(situation: Situation) -> str:
@@ -35,8 +38,8 @@ def _denied(situation: Situation) -> set[str]:
     return {wish.side for message in situation.messages for wish in wishes(message.text) if wish.denied}
 
 
-def closing(situation: Situation) -> str:
+def closing(situation: Situation) -> tuple[Part, ...]:
     """Say that nothing is left to ask."""
     if situation.value("intent") is None:
-        return "No rush. If you want to buy or sell a home one day, just tell me here."
-    return f"That is what I need for now. {talk.agent_reads(situation)}"
+        return (Part(name="closing", written="No rush. If you want to buy or sell a home one day, just tell me here."),)
+    return (Part(name="closing", written="That is what I need for now."), talk.agent(situation))

@@ -6,6 +6,7 @@ from typing import Final
 
 from kit import text
 from kit.bot import talk
+from kit.bot.plan import Part, fixed, said
 from kit.bot.spec import Move, MoveKind, Situation
 from kit.homes import AREA_SQFT
 from kit.places import is_zip, zips_of
@@ -126,10 +127,10 @@ def _place_unknown(situation: Situation) -> bool:
     return situation.value("address_area") is not None and not zips_of_home(situation)
 
 
-def _converse(situation: Situation, said: str, *, answers: bool) -> Move:
+def _converse(situation: Situation, said: Part, *, answers: bool) -> Move:
     """Say something of value, then talk on; a question of value is answered by it."""
     asked = replace(situation, signals=replace(situation.signals, question=False)) if answers else situation
-    opening = " ".join(part for part in (phrases.opening(situation), said) if part)
+    opening = (*phrases.opening(situation), said)
     move = talk.converse(asked, SLOTS, ORDER, opening=opening, closing=phrases.closing(situation))
     # Who asks has not left a question unanswered: it is not counted.
     return replace(move, kind=MoveKind.ANSWER) if answers else move
@@ -137,30 +138,25 @@ def _converse(situation: Situation, said: str, *, answers: bool) -> Move:
 
 def _estimated(situation: Situation, looked: LookedUp, home: Subject) -> Move:
     name = talk.next_question(situation, ORDER)
-    ending = (
-        talk.question_of(SLOTS, name, situation) if name else ("" if situation.closed else phrases.closing(situation))
-    )
-    opening = phrases.opening(situation)
-    head = talk.disclosure(situation) if situation.first_reply else ""
-    short, full = sentences.message(looked.result, title=looked.title)
-    if situation.memory.get("estimated"):
-        short, full = f"{phrases.UPDATED} {short}", f"{phrases.UPDATED} {full}"
+    question = (talk.ask(SLOTS, name, situation),) if name else ()
+    ending = question or (() if situation.closed else phrases.closing(situation))
+    opening, head = phrases.opening(situation), talk.head(situation)
+    short, full = ((fixed("estimate", each),) for each in sentences.message(looked.result, title=looked.title))
+    updated = (fixed("updated", phrases.UPDATED),) if situation.memory.get("estimated") else ()
     heard = talk.noted(SLOTS, situation.learned)
-    reply = next(
-        said
-        for parts in (
-            (head, opening, heard, full, ending),
-            (head, opening, full, ending),
-            (head, opening, short, ending),
-            (head, short, ending),
-            (head, short),
-        )
-        if len(said := talk.joined(parts)) <= LONGEST_REPLY or parts == (head, short)
+    ways = (
+        (*head, *opening, *heard, *updated, *full, *ending),
+        (*head, *opening, *updated, *full, *ending),
+        (*head, *opening, *updated, *short, *ending),
+        (*head, *updated, *short, *ending),
+        (*head, *updated, *short),
     )
-    asking = ending if name and reply.endswith(ending) else ""
+    parts = next((parts for parts in ways if len(said(parts)) <= LONGEST_REPLY), ways[-1])
+    asking = bool(name) and parts[-1:] == question
     return Move(
         kind=MoveKind.ASK if asking and not situation.signals.question else MoveKind.ANSWER,
-        reply=reply,
+        reply=said(parts),
+        parts=parts,
         question=name if asking else "",
         closing=situation.closed or not name,
         memory=dict(situation.memory) | {"estimated": _key(home)},

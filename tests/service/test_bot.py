@@ -38,6 +38,7 @@ from tests.support.stores import Database
 TENANT, CONTACT = "loc_1", "c_81"
 TOKENS = {name: f"token of {name}" for name in ("gateway", "handoff", "operator", "lead", "buyer", "seller")}
 KEY = tickets.new_signing_key("k1")
+TURN_SECONDS = 10.0
 AT_ONCE = Debounce(wait=timedelta(0), longest=timedelta(0))
 
 Answer = Callable[[Any, Any], Awaitable[Any]]
@@ -49,8 +50,11 @@ class Scripted(handoff_grpc.HandoffServiceServicer, cache_grpc.CacheServiceServi
 
     arbiter: Answer
     cache: Answer
+    words: Answer
+    """Answers the reply prompt."""
     asked: list[Any] = field(default_factory=list)
     prompted: list[Any] = field(default_factory=list)
+    worded: list[Any] = field(default_factory=list)
     target: str = ""
 
     async def RequestHandoff(self, request: Any, context: Any) -> Any:
@@ -60,6 +64,10 @@ class Scripted(handoff_grpc.HandoffServiceServicer, cache_grpc.CacheServiceServi
     async def Analyze(self, request: Any, context: Any) -> Any:
         self.prompted.append(request)
         return await self.cache(request, context)
+
+    async def Complete(self, request: Any, context: Any) -> Any:
+        self.worded.append(request)
+        return await self.words(request, context)
 
 
 async def approve(request: Any, context: Any) -> Any:
@@ -145,7 +153,7 @@ class Desk:
             turn_no=turn_no or turn.turn_no,
             messages=[pb.Message(message_id=each.message_id, text=each.text) for each in turn.messages],
         )
-        return await call((await self.stub("gateway")).HandleTurn, request, seconds=10)
+        return await call((await self.stub("gateway")).HandleTurn, request, seconds=TURN_SECONDS)
 
     async def answered(self, *texts: str) -> str:
         """Text, let the bot answer, and return what it stored for delivery."""
@@ -176,7 +184,8 @@ async def a_desk(
     settings_type: type[BotSettings] = BotSettings,
     **changes: Any,
 ) -> Desk:
-    neighbours = Scripted(arbiter=deny, cache=failing(errors.ModelUnavailable("scripted")))  # type: ignore[abstract]
+    away = failing(errors.ModelUnavailable("scripted"))
+    neighbours = Scripted(arbiter=deny, cache=away, words=away)  # type: ignore[abstract]
     other = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     handoff_grpc.add_HandoffServiceServicer_to_server(neighbours, other)
     cache_grpc.add_CacheServiceServicer_to_server(neighbours, other)
@@ -469,6 +478,128 @@ async def test_what_a_seller_confides_is_private_in_the_store_and_on_the_way_to_
     assert private["price_expectation_usd"] == "seller"
     assert private["intent"] == ""
     assert "600" not in asked.proposal.summary
+
+
+# --- words
+
+
+def wording(parts: dict[str, str], *, tier: Any = cache_pb.TIER_UPSTREAM, cost_microusd: int = 900) -> Answer:
+    """Word a plan as the cache service does, with these words for its parts."""
+
+    async def answer(request: Any, context: Any) -> Any:
+        return cache_pb.CompleteResponse(
+            content=json.dumps({"parts": [{"name": name, "words": words} for name, words in parts.items()]}),
+            tier=tier,
+            prompt_version="lead.reply@2",
+            cost_microusd=cost_microusd,
+        )
+
+    return answer
+
+
+GOOD = {"opening": "So, selling it is.", "noted": "I have {address_area}.", "question": "When would you like to move?"}
+WRITTEN = "Understood, it is about selling. Got it: home in Fremont. How soon would you like to make a move?"
+
+
+async def reply_worded(desk: Desk, words: Answer) -> str:
+    """What the person gets for a text that is not their first, and that a model read."""
+    await desk.answered("hi")
+    desk.neighbours.cache, desk.neighbours.words = finding(cost_microusd=0), words
+    return await desk.answered("I want to sell my house in Fremont")
+
+
+async def test_reply_goes_out_in_the_models_words_with_values_of_ours(desk: Desk) -> None:
+    assert await reply_worded(desk, wording(GOOD, tier=cache_pb.TIER_L2, cost_microusd=0)) == (
+        "So, selling it is. I have home in Fremont. When would you like to move?"
+    )
+    kept = await desk.record()
+    assert {name: value for name, value in kept.items() if name.startswith("wording")} == {
+        "wording": "model",
+        "wording_cause": "",
+        "wording_prompt": "lead.reply@2",
+        "wording_tier": "L2",
+        "wording_cost_microusd": 0,
+    }
+    assert kept["question"] == "timeline"
+
+
+async def test_model_that_words_is_told_a_plan_and_nothing_of_the_person(desk: Desk) -> None:
+    await reply_worded(desk, wording(GOOD))
+    (asked,) = desk.neighbours.worded
+    assert (asked.tenant_id, asked.prompt) == (TENANT, "lead.reply")
+    assert dict(asked.variables) == {
+        "plan": '1. opening: "Understood, it is about selling."\n'
+        '2. noted: "Got it: {address_area}." {address_area} reads: home in ...\n'
+        '3. question: "How soon would you like to make a move?"'
+    }
+
+
+@pytest.mark.parametrize(
+    ("change", "cause"),
+    [
+        ({"noted": "I have it."}, "TEMPLATE_PLACEHOLDERS"),
+        ({"noted": "I have {address_area} for $900,000."}, "TEMPLATE_NUMBER"),
+        ({"question": "When would you like to move? And why?"}, "TEMPLATE_QUESTION"),
+        ({"opening": "So, buying it is."}, "TEMPLATE_MEANING"),
+        ({"opening": "Selling at evil.com it is."}, "TEMPLATE_NAME"),
+        ({"opening": "You are all set for selling."}, "GATE_BOOKING"),
+        ({"opening": "Selling it is. " + "It is so good to know. " * 8}, "TEMPLATE_TOO_LONG"),
+        ({"extra": "Good day."}, "TEMPLATE_OTHER_PARTS"),
+    ],
+)
+async def test_words_that_are_not_good_give_way_to_the_written_ones_and_the_record_says_why(
+    desk: Desk, change: dict[str, str], cause: str
+) -> None:
+    assert await reply_worded(desk, wording(GOOD | change)) == WRITTEN
+    kept = await desk.record()
+    assert (kept["wording"], kept["wording_cause"], kept["wording_prompt"]) == ("written", cause, "lead.reply@2")
+    # They were paid for all the same.
+    assert (kept["wording_cost_microusd"], kept["cost_microusd"]) == (900, 900)
+
+
+@pytest.mark.parametrize(
+    "error", [errors.ModelUnavailable("x"), errors.BudgetExhausted("x"), errors.PromptNotFound("x")]
+)
+async def test_written_words_go_out_when_the_model_has_none(desk: Desk, error: errors.PorchlightError) -> None:
+    assert await reply_worded(desk, failing(error)) == WRITTEN
+    kept = await desk.record()
+    assert (kept["wording"], kept["wording_cause"], kept["extractor"]) == ("written", error.reason, "lead.extract@3")
+
+
+async def test_slow_words_leave_time_to_store_the_written_ones(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[float] = []
+
+    async def slow(request: Any, context: Any) -> Any:
+        given.append(context.time_remaining())
+        return await asyncio.Event().wait()
+
+    monkeypatch.setattr("kit.bot.wording.KEPT_SECONDS", TURN_SECONDS - 2)
+    assert await reply_worded(desk, slow) == WRITTEN
+    assert (await desk.record())["wording_cause"] == "SERVICE_UNAVAILABLE"
+    # What the bot gave, as another process reads it.
+    assert given[0] < 2.1
+
+
+async def test_words_are_not_asked_for_when_too_little_of_the_turns_time_is_left(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("kit.bot.wording.KEPT_SECONDS", TURN_SECONDS)
+    assert await reply_worded(desk, wording(GOOD)) == WRITTEN
+    assert desk.neighbours.worded == []
+    assert (await desk.record())["wording_cause"] == "NO_TIME_LEFT"
+
+
+async def test_model_that_could_not_read_is_not_asked_for_words(desk: Desk) -> None:
+    await desk.answered("hi")
+    assert desk.neighbours.worded == []
+    assert (await desk.record())["wording_cause"] == "MODEL_UNAVAILABLE"
+
+
+async def test_setting_keeps_to_written_words(database: Database, tmp_path: Path, stack: AsyncExitStack) -> None:
+    desk = await a_desk(database, tmp_path, stack, wording="written")
+    assert await reply_worded(desk, wording(GOOD)) == WRITTEN
+    assert desk.neighbours.worded == []
+    assert (await desk.record())["wording_cause"] == "TURNED_OFF"
 
 
 async def test_what_the_gate_stops_gives_way_to_a_safe_sentence_and_the_record_says_why(desk: Desk) -> None:

@@ -1,15 +1,19 @@
 """Bots without their process: what they read, decide and say, from texts alone."""
 
 import json
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from kit.bot import outbound, reading, talk
 from kit.bot.gate import Finding
+from kit.bot.plan import describe, read_template, said
 from kit.bot.spec import BotSpec, Heard, Move, MoveKind, Situation, Value
 from kit.lane import Fact, InboundMessage
+from kit.prompt_file import PromptFile, parse
+from sandbox.claude_reword import reworded
 from services.buyer.bot import BOT as BUYER
 from services.buyer.listings import MemoryListings
 from services.buyer.lookup import Lookup
@@ -18,6 +22,7 @@ from services.seller.bot import BOT as SELLER
 from services.seller.value import LookedUp, home_to_value
 from tests.support.sales import Town
 
+SERVICES = Path(__file__).parent.parent.parent / "services"
 BOTS = {"lead": LEAD, "buyer": BUYER, "seller": SELLER}
 NOVEMBER = datetime(2026, 11, 23, 12, tzinfo=UTC)
 BROKERAGE = "Porchlight Realty (sample)"
@@ -83,6 +88,18 @@ def at_once(work: Coroutine[Any, Any, Any]) -> Any:
     raise AssertionError("it waits for something")
 
 
+def reply_prompt(spec: BotSpec) -> PromptFile:
+    """The prompt that words a bot's replies."""
+    return parse((SERVICES / spec.name / "prompts" / "reply.md").read_text(encoding="utf-8"))
+
+
+def in_other_words(move: Move, *, seed: int = 0) -> str:
+    """What goes out when the Claude stand-in words a reply."""
+    schema = reply_prompt(LEAD).schema
+    worded = reworded(schema or {}, describe(move.parts), seed=seed)
+    return said(move.parts, read_template(json.dumps(worded), move.parts)) if worded else move.reply
+
+
 def decided(spec: BotSpec, *texts: str, **rest: object) -> Move:
     return spec.decide(a_situation(spec, *texts, **rest))  # type: ignore[arg-type]
 
@@ -104,6 +121,8 @@ class Conversation:
     moves: list[Move] = field(default_factory=list)
     blocked: list[Finding] = field(default_factory=list)
     """What the gate found in what the bots wrote."""
+    watch: Callable[[BotSpec, Situation, Move], None] = lambda spec, situation, move: None
+    """Gets every move with what it answers."""
     memory: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     _records: dict[str, tuple[str, dict[str, int], bool]] = field(default_factory=dict)
     _source: str = ""
@@ -152,6 +171,7 @@ class Conversation:
             self._source, self.owner, opening, denied = self.owner, move.target, True, frozenset()
             assert len(self.route) < 9, self.route
         self.blocked += outbound.admit(spec, situation, move).blocked
+        self.watch(spec, situation, move)
         self._records[self.owner] = (move.question, talk.count_asked(situation, move), move.closing or closed)
         if move.memory is not None:
             # Through JSON and back, as the record of a turn goes.

@@ -168,6 +168,12 @@ def test_every_digit_of_any_text_belongs_to_a_number_that_was_looked_at(text):
     assert [place for place, each in enumerate(text) if each.isdigit() and place not in covered] == []
 
 
+@pytest.mark.parametrize("miles", [0.15, 0.25, 0.35, 2.45])
+def test_distance_is_rounded_as_a_text_rounds_it(miles):
+    record = replace(AListing(), distance_miles=miles)
+    assert codes(f"One is {miles:.1f} mi away.", replace(SPEAKS, records=(record,))) == []
+
+
 # --- words
 
 

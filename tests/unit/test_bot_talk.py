@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kit.bot import outbound, talk
+from kit.bot.plan import said
 from kit.bot.spec import MoveKind, Situation, SlotKind, SlotSpec
 from tests.support.bots import BOTS, BROKERAGE, Conversation, a_fact, a_message, a_situation, decided, facts_of
 
@@ -197,9 +198,9 @@ def test_what_was_confided_is_neither_said_back_nor_summed_up():
     ]
     situation = Situation(brokerage=BROKERAGE, messages=(a_message("hi"),), before={f.name: f for f in facts})
     assert talk.summary(seller.slots, situation) == "Known: address_area: Ballard."
-    assert talk.noted(seller.slots, facts) == "Got it: home in Ballard."
+    assert said(talk.noted(seller.slots, facts)) == "Got it: home in Ballard."
 
 
 def test_long_place_is_cut_when_it_is_said_back():
     noted = talk.noted(BOTS["buyer"].slots, tuple(facts_of({"area": "x" * 300}).values()))
-    assert len(noted) < 60
+    assert len(said(noted)) < 60

@@ -526,7 +526,9 @@ class PreviewTurnResponse(_message.Message):
     move: _builtins.str
     """What it would do: `ask`, `answer`, `hand_off`, `stay_silent`."""
     reply: _builtins.str
-    """What it would say. Empty when it would say nothing."""
+    """What it would say, in its written words: a reply may go out in others that
+    say the same. Empty when it would say nothing.
+    """
     target_bot: _builtins.str
     """The bot it would ask for, when `move` is `hand_off`."""
     confidence: _builtins.float
