@@ -59,7 +59,7 @@ pictures: $(DEV)     # take the README's pictures anew from the phone page; need
 
 lock:                # choose versions anew where pyproject.toml asks for it; `make lock UPGRADE=--upgrade` for all
 	$(LOCK) $(UPGRADE) -o requirements.lock
-	$(LOCK) $(UPGRADE) --extra dev -o requirements-dev.lock
+	$(LOCK) $(UPGRADE) --extra dev --extra quality -o requirements-dev.lock
 
 clean:               # remove what was installed and built; the state directory stays
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis mutants

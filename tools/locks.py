@@ -43,7 +43,10 @@ def main() -> int:
     extras = project["optional-dependencies"]
     runtime = [*project["dependencies"], *extras["build"]]
     wrong = 0
-    for name, wanted in (("requirements.lock", runtime), ("requirements-dev.lock", [*runtime, *extras["dev"]])):
+    for name, wanted in (
+        ("requirements.lock", runtime),
+        ("requirements-dev.lock", [*runtime, *extras["dev"], *extras["quality"]]),
+    ):
         for problem in problems(wanted, (ROOT / name).read_text()):
             sys.stderr.write(f"{name}: {problem}\n")
             wrong = 1

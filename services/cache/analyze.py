@@ -146,7 +146,7 @@ class Analyses:
         wrong = substance(written.content, prompt.schema) != substance(guess.analysis, prompt.schema)
         metrics.AUDITS.labels(prompt.name, "WRONG" if wrong else "RIGHT").inc()
         self._writer.add(_label(asked, state, masked.text, written.content, labels.AUDIT, wrong=wrong))
-        await self._student.audited(prompt.prompt_version, wrong=wrong)
+        await self._student.audited(prompt.prompt_version, guess.version, wrong=wrong)
 
 
 def _held(source: str, content: str, prompt: Prompt, masked: Masked) -> str:

@@ -41,8 +41,8 @@ class Student(Protocol):
             tenant_id: Whose contact wrote it; labels of other tenants are not to be learned from.
         """
 
-    async def audited(self, prompt_version: str, *, wrong: bool) -> None:
-        """Hear whether a guess that was served was found to be right."""
+    async def audited(self, prompt_version: str, version: str, *, wrong: bool) -> None:
+        """Hear whether a guess that this version of the student had served was found to be right."""
 
 
 class NoStudent:
@@ -54,7 +54,7 @@ class NoStudent:
         """Return None."""
         return None
 
-    async def audited(self, prompt_version: str, *, wrong: bool) -> None:
+    async def audited(self, prompt_version: str, version: str, *, wrong: bool) -> None:
         """Forget it."""
 
 
@@ -71,6 +71,6 @@ class MemoryStudent:
         """Return what is known of the text."""
         return self.known.get(masked)
 
-    async def audited(self, prompt_version: str, *, wrong: bool) -> None:
+    async def audited(self, prompt_version: str, version: str, *, wrong: bool) -> None:
         """Remember it."""
         self.audits.append(wrong)

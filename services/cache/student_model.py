@@ -1,0 +1,203 @@
+"""The student's mind: a logistic regression that knows how sure it is, and the line below which it keeps quiet.
+
+Pure but for the time it takes to learn; scikit-learn is needed to learn and not to
+answer, and is loaded then.
+"""
+
+import hashlib
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from services.cache.canonical import State
+from services.cache.student_bounds import NEVER, at_most, threshold
+from services.cache.student_features import state_features, text_features
+
+Vectors = npt.NDArray[np.float32]
+Encode = Callable[[Sequence[str]], Vectors]
+"""Texts to vectors of length 1, one row each."""
+
+FOLDS: Final = 5
+SEEN_LEAST: Final = 3
+"""In a state that was met more seldom the student keeps quiet."""
+RARE: Final = 2
+"""A word that fewer examples hold is left out; it would only be learned by heart."""
+STRENGTH: Final = 10.0
+"""C of scikit-learn's logistic regression."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """A masked text that somebody has read."""
+
+    state: State
+    masked: str
+    label: str
+    group: str
+    """What must not stand on both sides when the student is examined: a dialogue, a family of seeds, a text."""
+    weight: float = 1.0
+    """For how many requests it stands: an audited hit for all those hits that were not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scored:
+    """What the student takes a text for."""
+
+    label: str
+    score: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """What was learned from examples."""
+
+    labels: tuple[str, ...]
+    threshold: float
+    """The least score that is answered with; `NEVER` before an examination."""
+    strange: float
+    """The most of what it leaves to Claude that may turn out to be a label it has never heard of, as a share."""
+    examples: int
+    columns: Mapping[str, int] = field(repr=False)
+    idf: Vectors = field(repr=False)
+    weights: Vectors = field(repr=False)
+    """A row each for the columns and then for the encoder's dimensions, a column for each label."""
+    bias: Vectors = field(repr=False)
+    states: frozenset[str] = field(repr=False)
+
+    def knows(self, state: State) -> bool:
+        """Say whether every part of a state was met often enough."""
+        return self.states.issuperset(_state(state))
+
+    def score(self, state: State, masked: str, vector: Vectors | None = None) -> Scored:
+        """Return the likeliest label of a text, and how likely it is.
+
+        Args:
+            state: Where the dialogue stands.
+            masked: The text.
+            vector: The encoder's; needed when there was one when this was learned.
+        """
+        at, values = _row(self.columns, self.idf, state, masked)
+        logits = values @ self.weights[at] + self.bias
+        if vector is not None:
+            logits = logits + vector @ self.weights[len(self.columns) :]
+        logits = np.exp(logits - logits.max())
+        best = int(logits.argmax())
+        return Scored(label=self.labels[best], score=float(logits[best] / logits.sum()))
+
+    def answer(self, state: State, masked: str, vector: Vectors | None = None) -> Scored | None:
+        """Return the label of a text, or None when it is not sure enough or the state is new to it."""
+        if self.threshold >= NEVER or not self.knows(state):
+            return None
+        found = self.score(state, masked, vector)
+        return found if found.score >= self.threshold else None
+
+
+def learn(examples: Sequence[Example], *, target: float, encode: Encode | None = None) -> Learned | None:
+    """Learn from examples, and find the line by examining copies that had not seen what they are asked.
+
+    The same examples in the same order give the same.
+
+    Args:
+        examples: Any number.
+        target: How many of the answers above the line may be wrong, as a share.
+        encode: The encoder of the quality tier; None for the light tier.
+
+    Returns:
+        None when there is nothing to tell apart.
+    """
+    vectors = None if encode is None else encode([each.masked for each in examples])
+    whole = _fit(examples, vectors)
+    if whole is None:
+        return None
+    folds = [_fold(each.group) for each in examples]
+    scored: list[tuple[float, bool, float]] = []
+    unheard: list[bool] = []
+    for fold in range(FOLDS):
+        mine = [n for n, own in enumerate(folds) if own == fold]
+        others = [n for n, own in enumerate(folds) if own != fold]
+        student = _fit([examples[n] for n in others], None if vectors is None else vectors[others])
+        for n in mine:
+            each = examples[n]
+            if student is None or not student.knows(each.state):
+                continue  # it would keep quiet
+            found = student.score(each.state, each.masked, None if vectors is None else vectors[n])
+            scored.append((found.score, found.label == each.label, each.weight))
+            unheard.append(each.label not in student.labels)
+    line = threshold(scored, target=target)
+    left = [strange for (score, _, _), strange in zip(scored, unheard, strict=True) if score < line]
+    return replace(whole, threshold=line, strange=at_most(sum(left), len(left)))
+
+
+def _fit(examples: Sequence[Example], vectors: Vectors | None) -> Learned | None:
+    if len({each.label for each in examples}) < 2:
+        return None
+    from scipy.sparse import csr_matrix, hstack
+    from sklearn.linear_model import LogisticRegression
+
+    columns, idf, states = _vocabulary(examples)
+    rows = [_row(columns, idf, each.state, each.masked) for each in examples]
+    ends = np.cumsum([0, *(len(at) for at, _ in rows)])
+    matrix: Any = csr_matrix(
+        (np.concatenate([values for _, values in rows]), np.concatenate([at for at, _ in rows]), ends),
+        shape=(len(rows), len(columns)),
+    )
+    if vectors is not None:
+        matrix = hstack([matrix, csr_matrix(vectors)]).tocsr()
+    model = LogisticRegression(C=STRENGTH, max_iter=300, tol=1e-3)
+    with warnings.catch_warnings():
+        # Stopped early is still a student; the line is drawn by what it gets right.
+        warnings.simplefilter("ignore")
+        model.fit(matrix, [each.label for each in examples])
+    weights, bias = model.coef_.T, model.intercept_
+    if len(model.classes_) == 2:  # scikit-learn keeps one column then
+        weights, bias = np.hstack([np.zeros_like(weights), weights]), np.array([0.0, bias[0]])
+    return Learned(
+        labels=tuple(map(str, model.classes_)),
+        threshold=NEVER,
+        strange=1.0,
+        examples=len(examples),
+        columns=columns,
+        idf=idf,
+        weights=np.ascontiguousarray(weights, dtype=np.float32),
+        bias=np.asarray(bias, dtype=np.float32),
+        states=states,
+    )
+
+
+def _vocabulary(examples: Sequence[Example]) -> tuple[dict[str, int], Vectors, frozenset[str]]:
+    words: Counter[str] = Counter()
+    states: Counter[str] = Counter()
+    for each in examples:
+        words.update(text_features(each.state.asked, each.masked).keys())
+        states.update(_state(each.state))
+    kept = sorted(word for word, count in words.items() if count >= RARE)
+    names = [*kept, *sorted(states)]
+    idf = [1.0 + np.log((1 + len(examples)) / (1 + words[word])) for word in kept] + [1.0] * len(states)
+    met = frozenset(name for name, count in states.items() if count >= SEEN_LEAST)
+    return {name: number for number, name in enumerate(names)}, np.array(idf, dtype=np.float32), met
+
+
+def _row(columns: Mapping[str, int], idf: Vectors, state: State, masked: str) -> tuple[npt.NDArray[np.intp], Vectors]:
+    """Return the columns that are not 0 and their values: the text's make a vector of length 1, the state's are 1."""
+    counts = text_features(state.asked, masked)
+    words = [(columns[word], count) for word, count in counts.items() if word in columns]
+    marks = [columns[mark] for mark in _state(state) if mark in columns]
+    at = np.array([*(n for n, _ in words), *marks], dtype=np.intp)
+    values = np.ones(len(at), dtype=np.float32)
+    if words:
+        text = (1 + np.log([count for _, count in words])) * idf[at[: len(words)]]
+        values[: len(words)] = text / np.linalg.norm(text)
+    return at, values
+
+
+def _state(state: State) -> tuple[str, ...]:
+    return state_features(state.asked, state.known, state.opening)
+
+
+def _fold(group: str) -> int:
+    return hashlib.blake2b(group.encode(), digest_size=2).digest()[0] % FOLDS
