@@ -23,7 +23,7 @@ log = get_logger()
 VARIABLES: Final = frozenset({"asked", "known", "turn", "messages"})
 """The placeholders of a prompt for analyses."""
 MOST_AUDITS: Final = 16
-"""Audits under way; a guess beyond them is served and not audited."""
+"""Audits under way; a guess that were to be audited beyond them is not served, as nobody would know of a wrong one."""
 AUDIT_SECONDS: Final = 12.0
 
 
@@ -98,7 +98,9 @@ class Analyses:
         )
         # Once for a call, by who started it; and the prompt's own model alone teaches.
         if shared and answered.output_tokens and not answered.fallback:
-            self._writer.add(_label(asked, wanted.state, masked.text, answered.content, labels.UPSTREAM))
+            label = _label(asked, wanted.state, masked.text, answered.content, labels.UPSTREAM)
+            self._writer.add(label)
+            self._student.missed(prompt.prompt_version, label.analysis, tenant_id=wanted.tenant_id)
         return Analysed(
             answered=answered, masked=masked, quotes=quotes(answered.content, prompt.schema, masked), shared=shared
         )
@@ -111,8 +113,9 @@ class Analyses:
 
     async def _guess(self, asked: Asked, state: State, masked: Masked, *, shared: bool) -> Guess | None:
         prompt = asked.prompt
+        assert prompt.schema is not None
         guess = await self._student.guess(
-            prompt.prompt_version, prompt.schema_hash, state, masked.text, tenant_id=asked.tenant_id
+            prompt.prompt_version, prompt.schema, state, masked.text, tenant_id=asked.tenant_id
         )
         if guess is None:
             return None
@@ -120,13 +123,15 @@ class Analyses:
             guess = replace(guess, analysis=_held("student", guess.analysis, prompt, masked))
         except ModelUnavailable:
             return None
-        if shared and guess.audit and len(self._audits) < MOST_AUDITS:
-            task = asyncio.create_task(self._audit(asked, state, masked, guess))
+        if guess.stands_for:
+            if len(self._audits) >= MOST_AUDITS:
+                return None
+            task = asyncio.create_task(self._audit(asked, state, masked, guess, shared=shared))
             self._audits.add(task)
             task.add_done_callback(self._audits.discard)
         return guess
 
-    async def _audit(self, asked: Asked, state: State, masked: Masked, guess: Guess) -> None:
+    async def _audit(self, asked: Asked, state: State, masked: Masked, guess: Guess, *, shared: bool) -> None:
         """Ask Claude what was guessed; its answer is stored, so the next one gets that."""
         prompt = asked.prompt
         assert prompt.schema is not None
@@ -145,8 +150,10 @@ class Analyses:
             return
         wrong = substance(written.content, prompt.schema) != substance(guess.analysis, prompt.schema)
         metrics.AUDITS.labels(prompt.name, "WRONG" if wrong else "RIGHT").inc()
-        self._writer.add(_label(asked, state, masked.text, written.content, labels.AUDIT, wrong=wrong))
-        await self._student.audited(prompt.prompt_version, guess.version, wrong=wrong)
+        if shared:
+            label = _label(asked, state, masked.text, written.content, labels.AUDIT)
+            self._writer.add(replace(label, wrong=wrong, stands_for=guess.stands_for))
+        self._student.audited(prompt.prompt_version, guess.version, tenant_id=asked.tenant_id, wrong=wrong)
 
 
 def _held(source: str, content: str, prompt: Prompt, masked: Masked) -> str:
@@ -162,7 +169,7 @@ def _state(state: State) -> dict[str, Any]:
     return {"asked": state.asked, "known": dict(state.known), "opening": state.opening}
 
 
-def _label(asked: Asked, state: State, masked: str, analysis: str, source: str, *, wrong: bool = False) -> Label:
+def _label(asked: Asked, state: State, masked: str, analysis: str, source: str) -> Label:
     return Label(
         tenant_id=asked.tenant_id,
         prompt=asked.prompt.name,
@@ -173,5 +180,4 @@ def _label(asked: Asked, state: State, masked: str, analysis: str, source: str, 
         analysis=json.loads(analysis),
         source=source,
         key_id=asked.key.key_id,
-        wrong=wrong,
     )

@@ -8,6 +8,7 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any, Final, Protocol
 
 from kit.errors import StoreUnavailable
@@ -41,6 +42,8 @@ class Label:
     key_id: str
     wrong: bool = False
     """Whether something else had been served; with FEEDBACK alone the analysis may be what was wrong."""
+    stands_for: float = 1.0
+    """For how many requests: an audit of one answer in twenty stands for twenty."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +56,8 @@ class KeptLabel:
     times: int
     """How often this source was asked about this key."""
     wrong_times: int
+    stands_for: float
+    """For how many requests, all times together."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +76,10 @@ class LabelStore(Protocol):
     async def record(self, label: Label) -> None:
         """Keep a label; the same key of the same source counts up and takes the newest analysis."""
 
-    async def read(self, prompt: str, version: int, *, after: int = 0, most: int = 10_000) -> Sequence[KeptLabel]:
-        """Return labels of a prompt's version that changed after `after`, in the order of their changes."""
+    async def read(
+        self, tenant_id: str, prompt: str, version: int, *, after: int = 0, most: int = 10_000
+    ) -> Sequence[KeptLabel]:
+        """Return a tenant's labels of a prompt's version that changed after `after`, in the order of their changes."""
 
     async def of_key(self, tenant_id: str, key_id: str) -> Sequence[KeptLabel]:
         """Return the labels of a key."""
@@ -100,17 +107,18 @@ class MemoryLabelStore:
             change_no=self._changes,
             times=(old.times if old else 0) + 1,
             wrong_times=(old.wrong_times if old else 0) + label.wrong,
+            stands_for=(old.stands_for if old else 0) + label.stands_for,
         )
 
-    async def read(self, prompt: str, version: int, *, after: int = 0, most: int = 10_000) -> Sequence[KeptLabel]:
-        """Return labels of a prompt's version."""
+    async def read(
+        self, tenant_id: str, prompt: str, version: int, *, after: int = 0, most: int = 10_000
+    ) -> Sequence[KeptLabel]:
+        """Return a tenant's labels of a prompt's version."""
         self._answer()
-        of = [
-            each
-            for each in self.kept.values()
-            if (each.label.prompt, each.label.prompt_version) == (prompt, version) and each.change_no > after
-        ]
-        return of[:most]
+        of = (tenant_id, prompt, version)
+        changed = (each for each in self.kept.values() if each.change_no > after)
+        mine = (each for each in changed if (each.label.tenant_id, each.label.prompt, each.label.prompt_version) == of)
+        return list(islice(mine, most))
 
     async def of_key(self, tenant_id: str, key_id: str) -> Sequence[KeptLabel]:
         """Return the labels of a key."""

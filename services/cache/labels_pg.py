@@ -18,9 +18,11 @@ class PgLabelStore:
         """Keep a label; the same key of the same source counts up and takes the newest analysis."""
         await self._pool.execute("select record_label($1)", asdict(label))
 
-    async def read(self, prompt: str, version: int, *, after: int = 0, most: int = 10_000) -> Sequence[KeptLabel]:
-        """Return labels of a prompt's version that changed after `after`, in the order of their changes."""
-        rows = await self._pool.fetch("select read_labels($1, $2, $3, $4)", prompt, version, after, most)
+    async def read(
+        self, tenant_id: str, prompt: str, version: int, *, after: int = 0, most: int = 10_000
+    ) -> Sequence[KeptLabel]:
+        """Return a tenant's labels of a prompt's version that changed after `after`, in the order of their changes."""
+        rows = await self._pool.fetch("select read_labels($1, $2, $3, $4, $5)", tenant_id, prompt, version, after, most)
         return [_kept(row[0]) for row in rows]
 
     async def of_key(self, tenant_id: str, key_id: str) -> Sequence[KeptLabel]:
@@ -39,4 +41,5 @@ def _kept(row: Mapping[str, Any]) -> KeptLabel:
         change_no=row["change_no"],
         times=row["times"],
         wrong_times=row["wrong_times"],
+        stands_for=row["stands_for"],
     )

@@ -5,7 +5,7 @@ import contextlib
 import random
 import secrets
 import time
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Final
@@ -26,7 +26,7 @@ from services.cache.generations import Generations
 from services.cache.generations_pg import PgGenerationStore
 from services.cache.journal import AnswerRow, Journal, JournalWriter
 from services.cache.journal_pg import PgJournal
-from services.cache.labels import LabelWriter
+from services.cache.labels import LabelStore, LabelWriter
 from services.cache.labels_pg import PgLabelStore
 from services.cache.lease import Turns
 from services.cache.lease_redis import RedisLeases
@@ -44,7 +44,7 @@ from services.cache.recorder import Recorder
 from services.cache.review import Review
 from services.cache.settings import CacheSettings
 from services.cache.slots import Slots
-from services.cache.student import NoStudent
+from services.cache.student import NoStudent, Student
 from services.cache.tier_memory import MemoryTier
 from services.cache.tier_redis import RedisTier
 from services.cache.tiers import Tiers
@@ -233,8 +233,10 @@ async def assemble(settings: CacheSettings, stack: AsyncExitStack, *, model: Mod
         turns=Turns(leases),
     )
     stack.push_async_callback(completions.close)
-    writer = LabelWriter(PgLabelStore(pool))
-    analyses = Analyses(completions, NoStudent(), writer)
+    labels = PgLabelStore(pool)
+    writer = LabelWriter(labels)
+    student, teachers = await _student(settings, stack, labels)
+    analyses = Analyses(completions, student, writer)
     stack.push_async_callback(analyses.close)
     parts = Parts(
         prompts=prompts,
@@ -261,6 +263,7 @@ async def assemble(settings: CacheSettings, stack: AsyncExitStack, *, model: Mod
             writer.run,
             notes.run,
             generations.run,
+            *teachers,
             lambda stop: _keep_fresh(prompts, recorder, stop),
         ],
     )
@@ -289,6 +292,25 @@ def _upstream(
         total_seconds=settings.claude_total_seconds,
         luck=random.random,
     )
+
+
+async def _student(
+    settings: CacheSettings, stack: AsyncExitStack, labels: LabelStore
+) -> tuple[Student, Sequence[Callable[[asyncio.Event], Awaitable[None]]]]:
+    """Return who analyses before Claude is asked, and its worker."""
+    if settings.student == "off":
+        return NoStudent(), ()
+    from services.cache.student_taught import TaughtStudent
+    from services.cache.student_train import train
+
+    encoder = None
+    if settings.student == "minilm":
+        from services.cache.student_minilm import Batcher, MiniLm
+
+        encoder = Batcher(await asyncio.to_thread(MiniLm))
+        stack.push_async_callback(encoder.close)
+    student = TaughtStudent(labels, luck=random.random, train=train, encoder=encoder)
+    return student, (student.run,)
 
 
 async def _keep_fresh(prompts: Prompts, recorder: Recorder, stop: asyncio.Event) -> None:

@@ -1,7 +1,7 @@
 """What the cache service can be told from outside."""
 
 from decimal import Decimal
-from typing import Final
+from typing import Final, Literal
 
 from pydantic import AliasChoices, Field, SecretStr
 from pydantic_settings import SettingsConfigDict
@@ -50,6 +50,9 @@ class CacheSettings(Settings):
     )
     claude_tenant_daily_usd: Decimal = Field(
         Decimal(5), ge=0, le=100_000, decimal_places=6, description="US dollars for Claude in a UTC day, one tenant."
+    )
+    student: Literal["off", "light", "minilm"] = Field(
+        "light", description="Who analyses before Claude: nobody, words, or words and an encoder (the extra `quality`)."
     )
     l1_bytes: int = Field(64 * 1024 * 1024, ge=0, le=2**32, description="Memory of the process for answers.")
 

@@ -1,8 +1,8 @@
-"""Who answers before Claude is asked: a port, and its twins in memory."""
+"""Who answers before Claude is asked: a port, and who knows nothing."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from services.cache.canonical import State
 
@@ -18,59 +18,47 @@ class Guess:
     """How sure it is, in [0.0, 1.0]."""
     version: str
     """Which student, such as `light-3`; safe to log."""
-    audit: bool = False
-    """Whether Claude shall be asked the same afterwards, and the student be told by `audited`."""
+    stands_for: float = 0.0
+    """Above 0: Claude shall be asked the same afterwards, for so many guesses, and the student be told by `audited`."""
 
 
 class Student(Protocol):
     """Guesses analyses of masked texts, or keeps quiet."""
 
     async def guess(
-        self, prompt_version: str, schema_hash: str, state: State, masked: str, *, tenant_id: str
+        self, prompt_version: str, schema: Mapping[str, Any], state: State, masked: str, *, tenant_id: str
     ) -> Guess | None:
         """Return an analysis, or None to ask Claude.
 
-        Never raises and takes milliseconds: whatever needs longer runs elsewhere. A
-        student knows one prompt version and one schema; for any other it returns None.
+        Never raises and takes milliseconds: whatever needs longer runs elsewhere. What is
+        known of one prompt version, and so of one schema, is never used for another.
 
         Args:
             prompt_version: `lead.extract@3`.
-            schema_hash: Of the analysis's schema.
+            schema: Of that version's analyses.
             state: Where the dialogue stands.
             masked: The text of the turn without its values (`kit/spans.py`).
             tenant_id: Whose contact wrote it; labels of other tenants are not to be learned from.
         """
 
-    async def audited(self, prompt_version: str, version: str, *, wrong: bool) -> None:
+    def audited(self, prompt_version: str, version: str, *, tenant_id: str, wrong: bool) -> None:
         """Hear whether a guess that this version of the student had served was found to be right."""
+
+    def missed(self, prompt_version: str, analysis: Mapping[str, Any], *, tenant_id: str) -> None:
+        """Hear what Claude says of a text on which it had kept quiet."""
 
 
 class NoStudent:
     """Knows nothing."""
 
     async def guess(
-        self, prompt_version: str, schema_hash: str, state: State, masked: str, *, tenant_id: str
+        self, prompt_version: str, schema: Mapping[str, Any], state: State, masked: str, *, tenant_id: str
     ) -> Guess | None:
         """Return None."""
         return None
 
-    async def audited(self, prompt_version: str, version: str, *, wrong: bool) -> None:
+    def audited(self, prompt_version: str, version: str, *, tenant_id: str, wrong: bool) -> None:
         """Forget it."""
 
-
-class MemoryStudent:
-    """Knows by heart what it was told, by masked text, and remembers its audits."""
-
-    def __init__(self, known: Mapping[str, Guess]) -> None:
-        self.known = dict(known)
-        self.audits: list[bool] = []
-
-    async def guess(
-        self, prompt_version: str, schema_hash: str, state: State, masked: str, *, tenant_id: str
-    ) -> Guess | None:
-        """Return what is known of the text."""
-        return self.known.get(masked)
-
-    async def audited(self, prompt_version: str, version: str, *, wrong: bool) -> None:
-        """Remember it."""
-        self.audits.append(wrong)
+    def missed(self, prompt_version: str, analysis: Mapping[str, Any], *, tenant_id: str) -> None:
+        """Forget it."""

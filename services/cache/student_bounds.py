@@ -72,6 +72,7 @@ def threshold(scored: Sequence[tuple[float, bool, float]], *, target: float) -> 
             effective = total * total / squares
             holds = at_most(wrong / total * effective, effective) <= target
         else:
-            holds = score >= EARLY_FLOOR
+            # In fewer than that, nothing wrong is no sign of anything.
+            holds = score >= EARLY_FLOOR and number + 1 >= 1 / target
         best = score if holds else best
     return best

@@ -52,6 +52,14 @@ class Scored:
     score: float
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Seen:
+    """What is seen of an example, whatever it is compared with."""
+
+    words: Counter[str]
+    marks: tuple[str, ...]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Learned:
     """What was learned from examples."""
@@ -81,7 +89,10 @@ class Learned:
             masked: The text.
             vector: The encoder's; needed when there was one when this was learned.
         """
-        at, values = _row(self.columns, self.idf, state, masked)
+        return self._score(_see(state, masked), vector)
+
+    def _score(self, seen: _Seen, vector: Vectors | None) -> Scored:
+        at, values = _row(self.columns, self.idf, seen)
         logits = values @ self.weights[at] + self.bias
         if vector is not None:
             logits = logits + vector @ self.weights[len(self.columns) :]
@@ -111,7 +122,9 @@ def learn(examples: Sequence[Example], *, target: float, encode: Encode | None =
         None when there is nothing to tell apart.
     """
     vectors = None if encode is None else encode([each.masked for each in examples])
-    whole = _fit(examples, vectors)
+    seen = [_see(each.state, each.masked) for each in examples]
+    labels = [each.label for each in examples]
+    whole = _fit(seen, labels, vectors)
     if whole is None:
         return None
     folds = [_fold(each.group) for each in examples]
@@ -120,12 +133,14 @@ def learn(examples: Sequence[Example], *, target: float, encode: Encode | None =
     for fold in range(FOLDS):
         mine = [n for n, own in enumerate(folds) if own == fold]
         others = [n for n, own in enumerate(folds) if own != fold]
-        student = _fit([examples[n] for n in others], None if vectors is None else vectors[others])
+        student = _fit(
+            [seen[n] for n in others], [labels[n] for n in others], None if vectors is None else vectors[others]
+        )
         for n in mine:
             each = examples[n]
             if student is None or not student.knows(each.state):
                 continue  # it would keep quiet
-            found = student.score(each.state, each.masked, None if vectors is None else vectors[n])
+            found = student._score(seen[n], None if vectors is None else vectors[n])
             scored.append((found.score, found.label == each.label, each.weight))
             unheard.append(each.label not in student.labels)
     line = threshold(scored, target=target)
@@ -133,14 +148,14 @@ def learn(examples: Sequence[Example], *, target: float, encode: Encode | None =
     return replace(whole, threshold=line, strange=at_most(sum(left), len(left)))
 
 
-def _fit(examples: Sequence[Example], vectors: Vectors | None) -> Learned | None:
-    if len({each.label for each in examples}) < 2:
+def _fit(seen: Sequence[_Seen], labels: Sequence[str], vectors: Vectors | None) -> Learned | None:
+    if len(set(labels)) < 2:
         return None
     from scipy.sparse import csr_matrix, hstack
     from sklearn.linear_model import LogisticRegression
 
-    columns, idf, states = _vocabulary(examples)
-    rows = [_row(columns, idf, each.state, each.masked) for each in examples]
+    columns, idf, states = _vocabulary(seen)
+    rows = [_row(columns, idf, each) for each in seen]
     ends = np.cumsum([0, *(len(at) for at, _ in rows)])
     matrix: Any = csr_matrix(
         (np.concatenate([values for _, values in rows]), np.concatenate([at for at, _ in rows]), ends),
@@ -152,7 +167,7 @@ def _fit(examples: Sequence[Example], vectors: Vectors | None) -> Learned | None
     with warnings.catch_warnings():
         # Stopped early is still a student; the line is drawn by what it gets right.
         warnings.simplefilter("ignore")
-        model.fit(matrix, [each.label for each in examples])
+        model.fit(matrix, labels)
     weights, bias = model.coef_.T, model.intercept_
     if len(model.classes_) == 2:  # scikit-learn keeps one column then
         weights, bias = np.hstack([np.zeros_like(weights), weights]), np.array([0.0, bias[0]])
@@ -160,7 +175,7 @@ def _fit(examples: Sequence[Example], vectors: Vectors | None) -> Learned | None
         labels=tuple(map(str, model.classes_)),
         threshold=NEVER,
         strange=1.0,
-        examples=len(examples),
+        examples=len(seen),
         columns=columns,
         idf=idf,
         weights=np.ascontiguousarray(weights, dtype=np.float32),
@@ -169,30 +184,33 @@ def _fit(examples: Sequence[Example], vectors: Vectors | None) -> Learned | None
     )
 
 
-def _vocabulary(examples: Sequence[Example]) -> tuple[dict[str, int], Vectors, frozenset[str]]:
+def _vocabulary(seen: Sequence[_Seen]) -> tuple[dict[str, int], Vectors, frozenset[str]]:
     words: Counter[str] = Counter()
     states: Counter[str] = Counter()
-    for each in examples:
-        words.update(text_features(each.state.asked, each.masked).keys())
-        states.update(_state(each.state))
+    for each in seen:
+        words.update(each.words.keys())
+        states.update(each.marks)
     kept = sorted(word for word, count in words.items() if count >= RARE)
     names = [*kept, *sorted(states)]
-    idf = [1.0 + np.log((1 + len(examples)) / (1 + words[word])) for word in kept] + [1.0] * len(states)
+    idf = [1.0 + np.log((1 + len(seen)) / (1 + words[word])) for word in kept] + [1.0] * len(states)
     met = frozenset(name for name, count in states.items() if count >= SEEN_LEAST)
     return {name: number for number, name in enumerate(names)}, np.array(idf, dtype=np.float32), met
 
 
-def _row(columns: Mapping[str, int], idf: Vectors, state: State, masked: str) -> tuple[npt.NDArray[np.intp], Vectors]:
+def _row(columns: Mapping[str, int], idf: Vectors, seen: _Seen) -> tuple[npt.NDArray[np.intp], Vectors]:
     """Return the columns that are not 0 and their values: the text's make a vector of length 1, the state's are 1."""
-    counts = text_features(state.asked, masked)
-    words = [(columns[word], count) for word, count in counts.items() if word in columns]
-    marks = [columns[mark] for mark in _state(state) if mark in columns]
+    words = [(columns[word], count) for word, count in seen.words.items() if word in columns]
+    marks = [columns[mark] for mark in seen.marks if mark in columns]
     at = np.array([*(n for n, _ in words), *marks], dtype=np.intp)
     values = np.ones(len(at), dtype=np.float32)
     if words:
         text = (1 + np.log([count for _, count in words])) * idf[at[: len(words)]]
         values[: len(words)] = text / np.linalg.norm(text)
     return at, values
+
+
+def _see(state: State, masked: str) -> _Seen:
+    return _Seen(words=text_features(state.asked, masked), marks=_state(state))
 
 
 def _state(state: State) -> tuple[str, ...]:

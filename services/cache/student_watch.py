@@ -52,9 +52,11 @@ class Watch:
         """How many of the last audits there were, and how many found a wrong answer."""
         return len(self._audits), sum(self._audits)
 
-    def chooses_to_audit(self) -> bool:
-        """Say whether the answer that is about to be served shall be checked."""
-        return self._is_odd() or self._luck() < AUDIT_SHARE
+    def audits_next(self) -> float:
+        """Say for how many answers a check of the one about to be served stands; 0 when it is not checked."""
+        if self._is_odd():
+            return 1.0
+        return 1 / AUDIT_SHARE if self._luck() < AUDIT_SHARE else 0.0
 
     def audited(self, *, wrong: bool) -> bool:
         """Hear what a check found; returns whether this one is why it must keep quiet from now on."""

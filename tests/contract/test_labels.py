@@ -46,7 +46,7 @@ def generations(request: pytest.FixtureRequest) -> GenerationStore:
 
 async def test_label_comes_back_as_it_was_kept(labels: LabelStore):
     await labels.record(LABEL)
-    (kept,) = await labels.read("lead.extract", 3)
+    (kept,) = await labels.read("loc_1", "lead.extract", 3)
     assert (kept.label, kept.times, kept.wrong_times) == (LABEL, 1, 0)
     assert [each.label for each in await labels.of_key("loc_1", LABEL.key_id)] == [LABEL]
     assert await labels.of_key("loc_2", LABEL.key_id) == []
@@ -56,16 +56,16 @@ async def test_same_source_counts_up_with_its_newest_analysis_and_moves_to_the_e
     audit = replace(LABEL, source=AUDIT, analysis={"intent": None})
     for label in (audit, LABEL, replace(audit, wrong=True, analysis={"intent": 1})):
         await labels.record(label)
-    upstream, audited = await labels.read("lead.extract", 3)
+    upstream, audited = await labels.read("loc_1", "lead.extract", 3)
     assert (upstream.label.source, audited.label.source) == ("upstream", AUDIT)
     assert (audited.label.analysis, audited.times, audited.wrong_times) == ({"intent": 1}, 2, 1)
-    assert await labels.read("lead.extract", 3, after=upstream.change_no) == [audited]
+    assert await labels.read("loc_1", "lead.extract", 3, after=upstream.change_no) == [audited]
 
 
 async def test_labels_of_another_version_are_not_read(labels: LabelStore):
     await labels.record(LABEL)
-    assert (await labels.read("lead.extract", 4), await labels.read("buyer.extract", 3)) == ([], [])
-    assert len(await labels.read("lead.extract", 3, most=0)) == 0
+    assert (await labels.read("loc_1", "lead.extract", 4), await labels.read("loc_1", "buyer.extract", 3)) == ([], [])
+    assert len(await labels.read("loc_1", "lead.extract", 3, most=0)) == 0
 
 
 async def test_audits_and_feedback_are_counted_apart(labels: LabelStore):
@@ -99,7 +99,11 @@ async def test_cache_role_may_only_call_its_functions(pool: Pool, sql: str):
 async def test_other_roles_may_neither_invalidate_nor_read_labels(database: Database):
     for service in ("gateway", "lead", "handoff"):
         pool = await open_pool(database.url(service), name="test")
-        for sql in ("select invalidate_answers('{}')", "select labels_of('', '')", "select read_labels('', 1, 0, 1)"):
+        for sql in (
+            "select invalidate_answers('{}')",
+            "select labels_of('', '')",
+            "select read_labels('', '', 1, 0, 1)",
+        ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):
                 await pool.fetch(sql)
         await pool.close()

@@ -141,8 +141,13 @@ def test_the_line_is_drawn_by_the_bound_and_not_by_the_share_once_there_are_enou
 
 
 def test_early_nothing_below_the_floor_is_served():
-    line = threshold([(1 - n / 800, True, 1.0) for n in range(BOUND_LEAST - 1)][:600], target=TARGET)
+    line = threshold([(1 - n / 2000, True, 1.0) for n in range(BOUND_LEAST - 1)], target=TARGET)
     assert EARLY_FLOOR <= line < EARLY_FLOOR + 0.01
+
+
+def test_early_a_few_right_ones_at_the_top_are_no_sign():
+    scored = [(1 - n / 2000, n < 99, 1.0) for n in range(BOUND_LEAST - 1)]
+    assert threshold(scored, target=TARGET / 2) == NEVER
 
 
 def test_few_that_stand_for_many_prove_less_than_many():
@@ -223,15 +228,15 @@ def settled(**how):
 
 
 def test_who_has_just_learned_is_checked_every_time_and_later_now_and_then():
-    assert watch().chooses_to_audit()
-    assert not settled().chooses_to_audit()
-    assert settled(luck=AUDIT_SHARE / 2).chooses_to_audit()
+    assert watch().audits_next()
+    assert not settled().audits_next()
+    assert settled(luck=AUDIT_SHARE / 2).audits_next()
 
 
 def test_one_wrong_answer_makes_us_look_closer_and_a_second_ends_it():
     made = settled()
     assert not made.audited(wrong=True) and not made.is_open
-    assert made.chooses_to_audit()
+    assert made.audits_next()
     assert made.audited(wrong=True) and made.is_open
     assert not made.audited(wrong=True), "it is told once"
 
@@ -246,8 +251,8 @@ def test_wrong_answers_as_rare_as_promised_end_nothing():
 def test_answers_of_claude_that_were_never_heard_of_make_us_look_closer():
     made = settled()
     made.missed(strange=True)
-    assert made.chooses_to_audit()
+    assert made.audits_next()
     used_to_it = settled(strange=0.5)
     for n in range(40):
         used_to_it.missed(strange=n % 3 == 0)
-    assert not used_to_it.chooses_to_audit()
+    assert not used_to_it.audits_next()

@@ -38,8 +38,8 @@ class _TierEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Tier.ValueType],
     TIER_UPSTREAM: _Tier.ValueType  # 4
     """Claude, asked now."""
     TIER_STUDENT: _Tier.ValueType  # 5
-    """The student, a classifier that answers where it is sure enough. No learner
-    is behind it yet, so nothing comes from here.
+    """The student, a classifier that learned from what Claude answered and
+    answers where it is sure enough; one answer in twenty is checked by Claude.
     """
 
 class Tier(_Tier, metaclass=_TierEnumTypeWrapper):
@@ -56,8 +56,8 @@ TIER_L3: Tier.ValueType  # 3
 TIER_UPSTREAM: Tier.ValueType  # 4
 """Claude, asked now."""
 TIER_STUDENT: Tier.ValueType  # 5
-"""The student, a classifier that answers where it is sure enough. No learner
-is behind it yet, so nothing comes from here.
+"""The student, a classifier that learned from what Claude answered and
+answers where it is sure enough; one answer in twenty is checked by Claude.
 """
 Global___Tier: _TypeAlias = Tier  # noqa: Y015
 
