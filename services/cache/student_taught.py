@@ -143,8 +143,6 @@ class TaughtStudent:
 
     async def run(self, stop: asyncio.Event) -> None:
         """Look for labels and learn, until `stop`."""
-        # Seconds of reading from disk, which nobody who asks shall wait for.
-        await asyncio.to_thread(importlib.import_module, "scipy.special")
         while not stop.is_set():
             try:
                 await self.learn()
@@ -174,6 +172,8 @@ class TaughtStudent:
                 log.error("worker.failed", worker="student", **describe(failed))
                 continue
             mine.fresh = 0
+            # Who watches needs it, and nobody who asks shall wait until it is read from disk.
+            await asyncio.to_thread(importlib.import_module, "scipy.special")
             if learned is not None:
                 self._take(of, mine, learned)
 

@@ -56,8 +56,8 @@ async def analyze(
     return response
 
 
-async def until(seen: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(10):
+async def until(seen: Callable[[], Awaitable[bool]], *, seconds: float = 10.0) -> None:
+    async with asyncio.timeout(seconds):
         while not await seen():
             await asyncio.sleep(0.01)
 

@@ -1,0 +1,114 @@
+"""The student behind the cache service: it answers from what Claude once said, and Claude is asked about that."""
+
+import itertools
+import json
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import anthropic  # noqa: F401  # The service imports it beside the first question, which a busy machine outlasts.
+import pytest
+from porchlight.cache.v1 import cache_service_pb2 as pb
+from prometheus_client import REGISTRY
+
+from kit.pg.pool import open_pool
+from kit.spans import mask
+from migrations.prompts import load_prompts
+from services.cache import metrics, student_taught
+from services.cache.labels import Label
+from services.cache.labels_pg import PgLabelStore
+from tests.support.analyses import PROMPT, analysis, analyze, rows, until
+from tests.support.caches import Caches
+from tests.support.claude_script import ScriptedClaude, message, scripted_claude
+from tests.support.stores import Database
+
+WISHES = {
+    "buy": ("find", "get", "look for", "search for", "own", "view"),
+    "sell": ("sell", "list", "part with", "get rid of", "offer", "put up"),
+}
+OPENINGS = ("we might", "ready to", "thinking about how to", "need to", "time to", "my plan is to", "how do i")
+THINGS = ("a house", "a condo", "some land", "a townhouse", "something", "two houses")
+
+
+@pytest.fixture
+async def claude() -> AsyncIterator[ScriptedClaude]:
+    async with scripted_claude() as scripted:
+        scripted.body = message(analysis(words=""))
+        yield scripted
+
+
+@pytest.fixture
+async def caches(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Caches]:
+    monkeypatch.setattr(student_taught, "LOOK_SECONDS", 0.05)
+    folder = tmp_path / "services" / "lead" / "prompts"
+    folder.mkdir(parents=True)
+    (folder / "extract.md").write_text(PROMPT)
+    await load_prompts(database.admin_url, tmp_path)
+    async with AsyncExitStack() as stack:
+        yield Caches(stack, tmp_path, database.url("cache"))
+
+
+@pytest.fixture
+async def labelled(database: Database) -> None:
+    """As if Claude had answered some hundred people."""
+    pool = await open_pool(database.url("cache"), name="test")
+    store = PgLabelStore(pool)
+    for side, opening, thing in itertools.product(WISHES, OPENINGS, THINGS):
+        for verb in WISHES[side]:
+            masked = mask([f"{opening} {verb} {thing}"]).text
+            label = Label(
+                tenant_id="loc_1",
+                prompt="lead.extract",
+                prompt_version=1,
+                schema_hash="0" * 32,
+                state={"asked": "intent", "known": {}, "opening": False},
+                masked=masked,
+                analysis=json.loads(analysis(side, masked)),
+                source="upstream",
+                key_id=f"key of {masked}",
+            )
+            await store.record(label)
+    await pool.close()
+
+
+async def test_student_answers_what_claude_said_of_others_and_is_checked_and_stopped_when_it_is_wrong(
+    caches: Caches, claude: ScriptedClaude, database: Database, labelled: None
+):
+    stub = await caches.start(anthropic_base_url=claude.url, student="light")
+    metrics.STUDENT_THRESHOLD.clear()
+
+    async def has_learned() -> bool:
+        of = {"prompt_version": "lead.extract@1"}
+        return REGISTRY.get_sample_value("porchlight_cache_student_threshold", of) is not None
+
+    async def audits() -> list[int]:
+        kept = await rows(database, "select wrong_times from porchlight.analysis_label where source = 'audit'")
+        return sorted(row["wrong_times"] for row in kept)
+
+    async def audited(expected: list[int]) -> None:
+        async def seen() -> bool:
+            return await audits() == expected
+
+        await until(seen)
+
+    assert (await analyze(stub, "what is new", asked="intent")).tier == pb.TIER_UPSTREAM
+    await until(has_learned, seconds=60.0)  # a process of its own learns, and has to start first
+    answer = await analyze(stub, "ready to find a house or a condo", asked="intent")
+    assert answer.tier == pb.TIER_STUDENT
+    assert json.loads(answer.analysis)["intent"]["value"] == "buy"
+    assert answer.model.startswith("light-") and 0.9 < answer.score <= 1 and answer.cost_microusd == 0
+    assert (await analyze(stub, "thinking about how to list a condo", asked="timeline")).tier == pb.TIER_UPSTREAM
+    await audited([0])
+
+    claude.body = message(analysis("sell", words=""))
+    for opening, expected in (("we might get", [0, 1]), ("need to get", [0, 1, 1])):
+        answer = await analyze(stub, f"{opening} a condo or a house", asked="intent")
+        assert answer.tier == pb.TIER_STUDENT
+        await audited(expected)
+    assert (await analyze(stub, "time to get a condo or a house", asked="intent")).tier == pb.TIER_UPSTREAM
+
+
+async def test_student_that_is_off_is_not_asked(caches: Caches, claude: ScriptedClaude, labelled: None):
+    stub = await caches.start(anthropic_base_url=claude.url, student="off")
+    answers = [await analyze(stub, f"ready to find a house {said}", asked="intent") for said in ("now", "soon")]
+    assert [each.tier for each in answers] == [pb.TIER_UPSTREAM] * 2
