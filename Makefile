@@ -38,7 +38,10 @@ bench-handoff: $(DEV) $(LANGGRAPH)/.venv/.installed  # handoffs beside a bare ec
 bench-handoff-safety: $(DEV) $(LANGGRAPH)/.venv/.installed  # what holds when handoffs go wrong, here and in LangGraph; rewrites its part of bench/RESULTS.md
 	@$(BIN)/python -m bench.handoff_safety --write
 
-.PHONY: mutants-handoff load-handoff kills
+.PHONY: mutants-handoff load-handoff kills mutants-rules
+mutants-rules: $(DEV)    # change the arbiter's rules, routes, policy and tickets at every place, and count the changes that no test notices
+	@$(BIN)/mutmut run --max-children $(WORKERS) && $(BIN)/mutmut results
+
 mutants-handoff: $(DEV)  # take the mechanisms behind the guarantees out one at a time; see docs/guarantees.md
 	@$(BIN)/python -m tools.mechanisms $(MECHANISMS)
 

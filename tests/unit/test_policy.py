@@ -6,13 +6,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
+import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from kit.lane import Fact
 from services.handoff import inputs, rules
 from services.handoff.policy import decide
-from services.handoff.routes import read_policy
+from services.handoff.routes import Policy, read_policy, write_policy
 from services.handoff.values import (
     COUNTED,
     NOT_APPROVED,
@@ -623,3 +624,253 @@ def test_bots_that_always_want_to_hand_over_never_exceed_three_moves_in_any_hour
     times = [past.decide_time for past in moved_at_will(wishes)]
     assert all(later - first >= timedelta(hours=1) for first, later in zip(times, times[3:], strict=False))
     assert all(later - first >= timedelta(hours=24) for first, later in zip(times, times[10:], strict=False))
+
+
+def a_policy(**changed: object) -> Policy:
+    return read_policy(7, {**write_policy(POLICY), **changed})
+
+
+SICK = TargetSeen(known=True, answers=True, samples=20, errors=3, p95_ms=120, quiet_seconds=5)
+WAITING = {"waiting_message_ids": ("m_1", "m_2")}
+LIMIT = "answers, at most 10% errors, p95 at most 800 ms"
+A_RETURN = asked("human>buyer", kind=Kind.RETURN, caller="console")
+
+
+@pytest.mark.parametrize(
+    ("snapshot", "proposal", "expected"),
+    [
+        (seen(), asked(), "IDENTITY PASS | lead | lead or operator | lead may ask for lead."),
+        (seen(), asked(caller="operator"), "IDENTITY PASS | operator | lead or operator | operator may ask for lead."),
+        (
+            seen(),
+            asked(caller="gateway"),
+            "IDENTITY FAIL | gateway | lead or operator | gateway may not ask in the name of lead.",
+        ),
+        (
+            seen(),
+            asked("lead>human", kind=Kind.ESCALATION, caller="gateway"),
+            "IDENTITY PASS | gateway | lead or gateway or console or operator | gateway may ask for lead.",
+        ),
+        (
+            seen("human"),
+            replace(A_RETURN, caller="lead"),
+            "IDENTITY FAIL | lead | console or operator | lead may not ask in the name of human.",
+        ),
+        (seen(), asked(), "OWNERSHIP PASS | lead at epoch 5 | lead, nothing pending | lead owns the contact."),
+        (
+            seen(),
+            asked(expected_epoch=5),
+            "OWNERSHIP PASS | lead at epoch 5 | lead at epoch 5, nothing pending | lead owns the contact.",
+        ),
+        (
+            seen(),
+            asked(expected_epoch=4),
+            "OWNERSHIP FAIL | lead at epoch 5 | lead at epoch 4, nothing pending"
+            " | The contact changed hands since epoch 4; it is now 5.",
+        ),
+        (
+            seen("buyer", pending_handoff_id="h_1"),
+            asked(),
+            "OWNERSHIP FAIL | buyer at epoch 5, a handoff pending | lead, nothing pending"
+            " | A handoff to buyer is still under way.",
+        ),
+        (
+            seen("human"),
+            asked(),
+            "OWNERSHIP FAIL | human at epoch 5 | lead, nothing pending | A person of the brokerage has this contact.",
+        ),
+        (
+            seen("buyer"),
+            asked(),
+            "OWNERSHIP FAIL | buyer at epoch 5 | lead, nothing pending | buyer owns the contact, not lead.",
+        ),
+        (
+            seen("lead", pending_handoff_id="h_1"),
+            asked("lead>human", kind=Kind.ESCALATION),
+            "OWNERSHIP PASS | lead at epoch 5, a handoff pending | lead | lead owns the contact.",
+        ),
+        (
+            seen("human"),
+            A_RETURN,
+            "OWNERSHIP PASS | human at epoch 5 | human, nothing pending | human owns the contact.",
+        ),
+        (
+            seen(),
+            asked(),
+            "ROUTE PASS | lead to buyer | lead to buyer or seller | The route from lead to buyer is open.",
+        ),
+        (
+            seen(),
+            asked("lead>renter"),
+            "ROUTE FAIL | lead to renter | lead to buyer or seller | There is no route from lead to renter.",
+        ),
+        (seen(), asked("x>lead"), "ROUTE FAIL | x to lead | x to nobody | There is no route from x to lead."),
+        (
+            seen("lead", a_move("lead>buyer", minutes(9), State.DECLINED, ("m_2",)), **WAITING),
+            asked(),
+            "ROUTE FAIL | lead to buyer, declined before | lead to buyer or seller"
+            " | buyer declined this contact with the message that still waits.",
+        ),
+        (
+            seen("lead", a_move("lead>buyer", minutes(9), State.EXPIRED, ("m_1",)), **WAITING),
+            asked(),
+            "ROUTE FAIL | lead to buyer, expired before | lead to buyer or seller"
+            " | buyer did not take this contact with the message that still waits.",
+        ),
+        (
+            seen(
+                "lead",
+                a_move("lead>buyer", minutes(9), State.EXPIRED, ("m_1",)),
+                a_move("lead>buyer", minutes(8), State.DECLINED, ("m_1",)),
+                a_move("lead>seller", minutes(7), State.DECLINED, ("m_1",)),
+                a_move("lead>buyer", minutes(6), State.DECLINED, ("m_9",)),
+                **WAITING,
+            ),
+            asked(),
+            "ROUTE FAIL | lead to buyer, declined before | lead to buyer or seller"
+            " | buyer declined this contact with the message that still waits.",
+        ),
+        (
+            seen("human"),
+            A_RETURN,
+            "ROUTE PASS | buyer | buyer or lead or seller | buyer is a bot of the policy.",
+        ),
+        (
+            seen("human"),
+            replace(A_RETURN, target_bot="renter"),
+            "ROUTE FAIL | renter | buyer or lead or seller | There is no bot called renter.",
+        ),
+        (
+            seen(),
+            asked(),
+            "CONSENT PASS | may be contacted | no opt-out, no do-not-disturb | The person may be contacted.",
+        ),
+        (
+            seen(opted_out=True, dnd=True),
+            asked(),
+            "CONSENT FAIL | opted out | no opt-out, no do-not-disturb | The person asked for no more messages.",
+        ),
+        (
+            seen(dnd=True),
+            asked(),
+            "CONSENT FAIL | do not disturb | no opt-out, no do-not-disturb"
+            " | The CRM marks the person as do-not-disturb.",
+        ),
+        (
+            seen(),
+            asked(),
+            "CYCLE PASS | not left in the window | not within 30 minutes after buyer handed over"
+            " | buyer did not hand this contact over in the last 30 minutes.",
+        ),
+        (
+            seen("buyer", a_move("lead>buyer", minutes(12.5)), a_move("lead>seller", minutes(14))),
+            asked("buyer>lead"),
+            "CYCLE FAIL | handed over 12 min 30 s ago | not within 30 minutes after lead handed over"
+            " | A circular handoff: lead handed over 12 min 30 s ago; a return needs 30 minutes or new words.",
+        ),
+        (
+            seen("buyer", a_move("lead>buyer", -minutes(1))),
+            asked("buyer>lead"),
+            "CYCLE FAIL | handed over 0 min 0 s ago | not within 30 minutes after lead handed over"
+            " | A circular handoff: lead handed over 0 min 0 s ago; a return needs 30 minutes or new words.",
+        ),
+        (
+            seen(),
+            asked(),
+            "QUOTA PASS | 0 in the last hour, 0 in the last 24 hours"
+            " | fewer than 3 in an hour, fewer than 10 in 24 hours | The contact has moves left.",
+        ),
+        (
+            seen("lead", *[a_move("seller>lead", minutes(10 * n)) for n in range(1, 4)], a_move("a>b", minutes(90))),
+            asked(),
+            "QUOTA FAIL | 3 in the last hour, 4 in the last 24 hours"
+            " | fewer than 3 in an hour, fewer than 10 in 24 hours"
+            " | The contact was moved 3 times in the last hour; 3 are allowed.",
+        ),
+        (
+            seen("lead", *[a_move("seller>lead", minutes(100 * n)) for n in range(1, 11)]),
+            asked(),
+            "QUOTA FAIL | 0 in the last hour, 10 in the last 24 hours"
+            " | fewer than 3 in an hour, fewer than 10 in 24 hours"
+            " | The contact was moved 10 times in the last 24 hours; 10 are allowed.",
+        ),
+        (seen(), asked(), "EVIDENCE PASS | 0.85 | 0.7 to 1 | The source is sure enough for 0.7."),
+        (
+            seen(),
+            asked(confidence=0.69),
+            "EVIDENCE FAIL | 0.69 | 0.7 to 1 | The source is not sure enough: 0.69 where 0.7 is asked.",
+        ),
+        (
+            seen(),
+            asked("lead>renter"),
+            "EVIDENCE FAIL | 0.85 | a route | Without a route there is no threshold.",
+        ),
+        (
+            seen(target=TargetSeen()),
+            asked(),
+            f"HEALTH PASS | not looked yet | {LIMIT} | Nothing is known against buyer.",
+        ),
+        (
+            seen(target=TargetSeen(known=False)),
+            asked(),
+            f"HEALTH FAIL | no address | {LIMIT} | This arbiter knows no way to buyer.",
+        ),
+        (
+            seen(target=TargetSeen(answers=False)),
+            asked(),
+            f"HEALTH DEFER | no answer | {LIMIT} | buyer does not answer at the moment.",
+        ),
+        (
+            seen(target=replace(SICK, errors=2)),
+            asked(),
+            f"HEALTH PASS | answers, 2 of 20 calls failed, p95 120 ms | {LIMIT} | Nothing is known against buyer.",
+        ),
+        (
+            seen(target=SICK),
+            asked(),
+            f"HEALTH DEFER | answers, 3 of 20 calls failed, p95 120 ms | {LIMIT}"
+            " | buyer is sick and not to be given more for now.",
+        ),
+        (
+            seen(target=replace(SICK, quiet_seconds=15)),
+            asked(),
+            f"HEALTH PASS | answers, 3 of 20 calls failed, p95 120 ms, quiet | {LIMIT}"
+            " | buyer was sick; this request tries it.",
+        ),
+    ],
+)
+def test_verdict_says_what_was_seen_what_is_allowed_and_why(
+    snapshot: Snapshot, proposal: Proposal, expected: str
+) -> None:
+    rule, outcome = expected.split(" | ", maxsplit=1)[0].split()
+    given = verdict(decide(POLICY, snapshot, proposal), Rule(rule))
+    assert f"{rule} {given.outcome.value} | {given.observed} | {given.limit} | {given.detail}" == expected
+    assert (given.outcome.value, given.shadow) == (outcome, False)
+
+
+@pytest.mark.parametrize(("versions", "limit"), [([2, 3], "capsule 2 or 3"), ([4], "capsule 4")])
+def test_bot_that_does_not_read_our_capsules_says_which_it_reads(versions: list[int], limit: str) -> None:
+    given = verdict(decide(a_policy(capsule_versions={"buyer": versions}), seen(), asked()), Rule.ROUTE)
+    assert (given.outcome, given.observed, given.limit, given.detail) == (
+        Outcome.FAIL,
+        "lead to buyer, capsule 1",
+        limit,
+        "buyer does not read capsules of version 1.",
+    )
+
+
+def test_reason_begins_with_the_name_of_the_rule() -> None:
+    reasons = {
+        decide(POLICY, snapshot, proposal).block_reason.partition(":")[0]
+        for snapshot, proposal in (
+            (seen(), asked(caller="gateway")),
+            (seen("buyer"), asked()),
+            (seen(), asked("lead>renter")),
+            (seen(dnd=True), asked()),
+            (seen("buyer", a_move("lead>buyer", minutes(1))), asked("buyer>lead")),
+            (seen("lead", *[a_move("seller>lead", minutes(n)) for n in (1, 2, 3)]), asked()),
+            (seen(), asked(confidence=0.1)),
+            (seen(target=TargetSeen(answers=False)), asked()),
+        )
+    }
+    assert reasons == {"identity", "ownership", "route", "consent", "circular", "quota", "evidence", "health"}

@@ -1,9 +1,13 @@
 """Tickets: good ones pass, and nothing else does."""
 
+import base64
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from porchlight.bot.v1 import bot_service_pb2 as bot_pb
 
 from kit import tickets
@@ -93,9 +97,24 @@ def test_signed_bytes_that_are_no_payload_are_refused() -> None:
     assert defect(signed(b"\xff\xff\xff")) == "unreadable"
 
 
-def test_ticket_cannot_be_made_to_live_over_a_minute() -> None:
-    with pytest.raises(AssertionError):
-        a_ticket(life=timedelta(seconds=61))
+@pytest.mark.parametrize("life", [timedelta(seconds=60, microseconds=1), timedelta(0), timedelta(seconds=-1)])
+def test_ticket_is_made_to_live_above_zero_and_at_most_a_minute(life: timedelta) -> None:
+    with pytest.raises(AssertionError, match=re.escape(str(life))):
+        a_ticket(life=life)
+
+
+def test_ticket_lives_a_minute_unless_told_otherwise() -> None:
+    ticket = tickets.sign(bot_pb.TicketPayload(target_bot="buyer"), key=KEY, capsule=CAPSULE, now=NOON)
+    assert check(ticket).expire_time.ToDatetime(tzinfo=UTC) == NOON + timedelta(seconds=60)
+
+
+def test_same_names_are_signed_over_the_same_bytes() -> None:
+    assert a_ticket() == a_ticket()
+
+
+def test_refusal_says_what_is_wrong_with_the_ticket() -> None:
+    with pytest.raises(BadTicket, match=r"^the ticket is not good: unknown_key$"):
+        check(a_ticket(key=OTHER_KEY))
 
 
 def test_capsule_that_is_not_the_one_decided_on_is_refused() -> None:
@@ -108,6 +127,13 @@ def test_ticket_without_a_capsule_at_hand_is_checked_for_the_rest() -> None:
 
 def test_ticket_of_a_key_that_nobody_knows_is_refused() -> None:
     assert defect(a_ticket(key=OTHER_KEY)) == "unknown_key"
+
+
+def test_every_new_key_is_another_and_goes_by_the_name_it_was_given() -> None:
+    first, second = tickets.new_signing_key("k5"), tickets.new_signing_key("k5")
+    assert first.key_id == second.key_id == "k5"
+    assert check(a_ticket(key=first), keys=first.public).handoff_id == "h_1"
+    assert defect(a_ticket(key=first), keys=second.public) == "bad_signature"
 
 
 def test_ticket_of_another_key_under_a_known_name_is_refused() -> None:
@@ -141,13 +167,37 @@ def test_key_that_signs_goes_by_the_name_that_targets_know_it_by(tmp_path: Path)
     private.write_bytes(tickets.private_pem(OTHER_KEY))
     read = tickets.read_signing_key(private, keys={**KEY.public, "second": OTHER_KEY.private.public_key()})
     assert read.key_id == "second"
-    with pytest.raises(ValueError, match="not among the public keys, which are k1"):
-        tickets.read_signing_key(private, keys=KEY.public)
+    both = {**KEY.public, **tickets.new_signing_key("k3").public}
+    for keys, known in ((both, "k1, k3"), ({}, "none")):
+        text = f"the public half of {private} is not among the public keys, which are {known}"
+        with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+            tickets.read_signing_key(private, keys=keys)
+
+
+def test_file_that_holds_another_kind_of_key_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "ticket.pem"
+    path.write_bytes(X25519PrivateKey.generate().private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
+    with pytest.raises(ValueError, match=rf"^{re.escape(str(path))} holds no Ed25519 key$"):
+        tickets.read_signing_key(path, keys=KEY.public)
+
+
+def test_public_keys_are_written_for_people_to_read() -> None:
+    raw = base64.b64encode(KEY.private.public_key().public_bytes_raw()).decode()
+    assert tickets.public_json(KEY.public) == f'{{\n  "k1": "{raw}"\n}}'
 
 
 @pytest.mark.parametrize("text", ["[]", '{"k1": 1}', '{"k1": "!"}', '{"k1": "AAAA"}', "{"])
 def test_file_that_holds_no_public_keys_is_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "ticket.json"
     path.write_text(text)
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError) as refused:
+        tickets.read_public_keys(path)
+    if text in ("[]", '{"k1": 1}'):
+        assert str(refused.value) == f"{path} is no JSON object of key id to base64"
+
+
+def test_key_with_bytes_that_are_no_base64_is_refused_and_not_read_around_them(tmp_path: Path) -> None:
+    path = tmp_path / "ticket.json"
+    path.write_text(tickets.public_json(KEY.public).replace('": "', '": "!'))
+    with pytest.raises(ValueError, match="base64"):
         tickets.read_public_keys(path)
