@@ -166,6 +166,12 @@ class PolicyChanged(Conflict):
     reason = "POLICY_CHANGED"
 
 
+class PromptChanged(Conflict):
+    """The prompt was changed since the caller looked at it."""
+
+    reason = "PROMPT_CHANGED"
+
+
 class ContactNotFound(Missing):
     """No such contact has ever been heard of."""
 
@@ -259,6 +265,7 @@ BY_REASON: Final[dict[str, type[PorchlightError]]] = {
         StaleTurn,
         Contended,
         PolicyChanged,
+        PromptChanged,
         ContactNotFound,
         HandoffNotFound,
         PolicyNotFound,

@@ -62,6 +62,7 @@ EVENTS: Final[dict[str, str]] = {
     "answer.judged": "a person said whether an answer was right",
     "entry.corrupted": "a cache entry was not what its key says; removed",
     "entries.invalidated": "stored answers were made unusable on all replicas",
+    "prompt.labelled": "a label of a prompt points at a version",
     "prompt.stored": "a new version of a prompt was stored",
     "fallback.used": "rules answered because the model did not",
     "reply.blocked": "the gate kept back what a bot had written; a safe sentence or nothing went out",

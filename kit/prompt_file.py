@@ -133,6 +133,25 @@ def parse(text: str) -> PromptFile:
     return found
 
 
+def render(prompt: PromptFile) -> str:
+    """Write a prompt as a file that reads as the same prompt.
+
+    >>> prompt = parse('+++\\nname = "a.b"\\nmodel = "m"\\nmax_tokens = 9\\nscope = "tenant"\\n+++\\nBe kind.\\n+++\\nHello')
+    >>> parse(render(prompt)) == prompt
+    True
+    """
+    head = [f"{key} = {_toml(value)}" for key in _ORDER[:-1] if (value := getattr(prompt, key)) != ""]
+    if prompt.schema is not None:
+        # Escaped where TOML's '...' or the lines of a file could not hold it as it is.
+        schema = json.dumps(prompt.schema, indent=2).replace("'", "\\u0027").replace("\x7f", "\\u007f")
+        head.append(f"schema = '''\n{schema}\n'''")
+    return "\n".join(["+++", *head, "+++", prompt.system, "+++", prompt.user, ""])
+
+
+def _toml(value: str | int) -> str:
+    return str(value) if isinstance(value, int) else json.dumps(value, ensure_ascii=False)
+
+
 def placeholders(user: str) -> frozenset[str]:
     """Return the names between braces.
 

@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     lanes = commands.add_parser("lanes", help="list contacts that wait, longest first")
     lanes.add_argument("--most", type=int, default=50, help="how many at most, 1 to 200")
     _add_cache(commands.add_parser("cache", help="explain and judge answers of the cache; statistics and spend"))
+    _add_prompts(commands.add_parser("prompts", help="show the versions of prompts, store new ones, say which is used"))
     setup = commands.add_parser("setup", help="make what containers need: secrets, certificates, the database")
     setup.add_argument("--into", type=Path, required=True, help="directory that gets a folder per process")
     setup.add_argument("--secrets-only", action="store_true", help="leave the database alone")
@@ -47,6 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "doctor": _doctor,
         "lanes": _lanes,
         "cache": _cache,
+        "prompts": _prompts,
         "setup": _setup,
         "health": _health,
         "load": _load,
@@ -75,6 +77,28 @@ def _add_cache(parser: argparse.ArgumentParser) -> None:
         command.add_argument("answer_id", help="the answer_id of the response, of a turn or of a log line")
         command.add_argument("--tenant", default="loc_sandbox", help="the CRM location; default loc_sandbox")
     feedback.add_argument("verdict", choices=("right", "wrong"))
+
+
+def _add_prompts(parser: argparse.ArgumentParser) -> None:
+    kinds = parser.add_subparsers(dest="what", required=True)
+    kinds.add_parser("list", help="all prompts and where their labels point")
+    show = kinds.add_parser("show", help="print a version as a prompt file")
+    diff = kinds.add_parser("diff", help="what differs between two versions")
+    put = kinds.add_parser("put", help="store a prompt file as a new version; used once you say so")
+    put.add_argument("file", type=Path, help="as `show` prints it")
+    put.add_argument("--check", action="store_true", help="say only whether it could be stored")
+    use = kinds.add_parser("use", help="put a version to use, on all replicas within a second")
+    back = kinds.add_parser("rollback", help="use again what was used before")
+    for command in (show, diff, use, back):
+        command.add_argument("name", help="the prompt, such as lead.extract")
+    show.add_argument("--version", type=int, default=0, help="default the one in use")
+    diff.add_argument("before", type=int)
+    diff.add_argument("after", type=int)
+    use.add_argument("version", type=int)
+    for command in (use, back):
+        command.add_argument("--label", default="production", help="default production")
+    for command in (put, use, back):
+        command.add_argument("--reason", required=True, help="kept with the change")
 
 
 def _refuse(message: str) -> int:
@@ -200,9 +224,20 @@ def _lanes(given: argparse.Namespace) -> int:
 
 
 def _cache(given: argparse.Namespace) -> int:
+    from sandbox.cache_desk import run
+
+    return _ask_cache(run, given)
+
+
+def _prompts(given: argparse.Namespace) -> int:
+    from sandbox.prompt_desk import run
+
+    return _ask_cache(run, given)
+
+
+def _ask_cache(run: Callable[..., Coroutine[None, None, Sequence[str]]], given: argparse.Namespace) -> int:
     from kit.rpc.tls import channel_credentials
     from kit.settings import Settings
-    from sandbox.cache_desk import run
 
     target = os.environ.get("PORCHLIGHT_CACHE_TARGET", "127.0.0.1:50055")
     return _print(run(given, _state_dir(), target, channel_credentials(Settings())))

@@ -134,11 +134,11 @@ class Generations:
     def holds(self, entry: Entry) -> bool:
         """Say whether neither an entry nor one of its tags was invalidated since Claude was asked."""
         names = (entry.key_id, *entry.tags.split())
-        return all(self._tags.get(name, (0, 0.0))[0] <= entry.generation for name in names)
+        return all(self.last(name) <= entry.generation for name in names)
 
-    def knows(self, tag: str) -> bool:
-        """Say whether a tag was invalidated in the last days."""
-        return tag in self._tags
+    def last(self, tag: str) -> int:
+        """Return the number of a tag's last invalidation in the last days; 0 when there is none."""
+        return self._tags.get(tag, (0, 0.0))[0]
 
     async def refresh(self) -> None:
         """Ask for news. Never fails: what is not learned is not trusted."""
@@ -164,10 +164,18 @@ class Generations:
             StoreUnavailable: It may be true on some of them.
         """
         generation = await self._store.invalidate(tags)
+        await self.publish(generation)
+        return generation
+
+    async def publish(self, generation: int) -> None:
+        """Let all replicas hear of an invalidation that is in the store.
+
+        Raises:
+            StoreUnavailable: Some of them may not hear of it.
+        """
         await self.refresh()
         if self._mirror is not None and not await self._mirror.publish_generation(generation):
             raise StoreUnavailable("redis does not answer", store="redis")
-        return generation
 
     async def run(self, stop: asyncio.Event) -> None:
         """Ask for news until `stop`."""

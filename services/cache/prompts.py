@@ -3,7 +3,8 @@
 Prompts are written as files (`services/*/prompts/*.md`), whose form `kit/prompt_file.py`
 shows: three lines `+++`, between them TOML, the system text, and the user's turn with
 `{placeholders}` inside tags. `migrations/prompts.py` stores each content as a version
-that never changes and points the label `production` at it. This module only reads.
+that never changes and points the label `shipped` at it, and `production` too unless
+people pointed that elsewhere (`services/cache/prompt_desk.py`).
 """
 
 import asyncio
@@ -12,10 +13,15 @@ from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
 from kit.errors import PromptNotFound
-from kit.prompt_file import PromptFile, placeholders
+from kit.prompt_file import placeholders
 from services.cache.canonical import schema_hash
 
 PRODUCTION: Final = "production"
+SHIPPED: Final = "shipped"
+FILES: Final = "files"
+"""The author of what came with a release."""
+LABELS: Final = "labels"
+"""What is invalidated when a label moves, so that all replicas hear of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +64,7 @@ def make_prompt(version: int, body: Mapping[str, Any]) -> Prompt:
 
 
 class PromptStore(Protocol):
-    """Where versions and labels are kept."""
+    """Where labels are read. What writes them is `PromptArchive`."""
 
     async def read(self) -> Sequence[tuple[str, Prompt]]:
         """Return every label and the version it points at.
@@ -68,35 +74,29 @@ class PromptStore(Protocol):
         """
 
 
-class MemoryPromptStore:
-    """Keeps versions in a list per name, with the rules of the database."""
+class Moves(Protocol):
+    """Who hears of labels that moved."""
 
-    def __init__(self) -> None:
-        self._digests: dict[str, list[str]] = {}
-        self._prompts: dict[tuple[str, int], Prompt] = {}
-        self._labels: dict[tuple[str, str], int] = {}
+    async def trust(self) -> bool:
+        """Ask for news where the last are too old; False when there are none to be had."""
 
-    def put(self, file: PromptFile, label: str = PRODUCTION) -> int:
-        """Store a content unless it is there, point the label at it, and return its version."""
-        digests = self._digests.setdefault(file.name, [])
-        if file.digest not in digests:
-            digests.append(file.digest)
-        version = digests.index(file.digest) + 1
-        self._prompts[file.name, version] = make_prompt(version, file.body)
-        self._labels[file.name, label] = version
-        return version
-
-    async def read(self) -> Sequence[tuple[str, Prompt]]:
-        """Return every label and the version it points at."""
-        return [(label, self._prompts[name, version]) for (name, label), version in self._labels.items()]
+    def last(self, tag: str) -> int:
+        """Return the number of the last invalidation of a tag that is known; 0 when there is none."""
 
 
 class Prompts:
-    """The prompts as they were a moment ago; goes on with them while the store is away."""
+    """The prompts as they were a moment ago; goes on with them while the store is away.
 
-    def __init__(self, store: PromptStore) -> None:
+    Args:
+        store: Where they are.
+        moves: Says that labels moved; None when they never do.
+    """
+
+    def __init__(self, store: PromptStore, moves: Moves | None = None) -> None:
         self._store = store
+        self._moves = moves
         self._known: dict[tuple[str, str], Prompt] | None = None
+        self._as_of = 0
         self._reading = asyncio.Lock()
 
     async def get(self, name: str, label: str) -> Prompt:
@@ -104,8 +104,11 @@ class Prompts:
 
         Raises:
             PromptNotFound: There is none.
-            StoreUnavailable: The store has not answered once since the start.
+            StoreUnavailable: The store has not answered once since the start, or since
+                a label moved.
         """
+        if self._moves is not None:
+            await self._moves.trust()
         await self.know()
         known = self._known or {}
         try:
@@ -119,16 +122,24 @@ class Prompts:
         Raises:
             StoreUnavailable: The last known stay.
         """
+        as_of = self._last_move()
         self._known = {(prompt.name, label): prompt for label, prompt in await self._store.read()}
+        self._as_of = max(self._as_of, as_of)
 
     async def know(self) -> None:
-        """Make sure that the store has answered once since the start.
+        """Make sure that the store has answered once since the start, and since the last move of a label.
 
         Raises:
             StoreUnavailable: It has not, and does not now.
         """
-        if self._known is not None:
+        if self._is_current():
             return
-        async with self._reading:  # callers at the start share one read
-            if self._known is None:
+        async with self._reading:  # callers at once share one read
+            if not self._is_current():
                 await self.refresh()
+
+    def _is_current(self) -> bool:
+        return self._known is not None and self._as_of >= self._last_move()
+
+    def _last_move(self) -> int:
+        return 0 if self._moves is None else self._moves.last(LABELS)

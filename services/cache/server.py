@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from porchlight.cache.v1 import cache_service_pb2 as pb
 from porchlight.cache.v1 import cache_service_pb2_grpc as pb_grpc
+from porchlight.prompt.v1 import prompt_service_pb2_grpc as prompt_grpc
 
 from kit.clock import Clock, utc_now
 from kit.errors import PorchlightError, StoreUnavailable
@@ -19,7 +20,7 @@ from kit.log import describe, get_logger
 from kit.pg.pool import open_pool
 from kit.process import Served
 from kit.rpc import context
-from services.cache import metrics, wire, wire_review
+from services.cache import metrics, prompt_server, wire, wire_review
 from services.cache.analyze import Analyses
 from services.cache.complete import Answered, Completions
 from services.cache.generations import Generations
@@ -38,6 +39,8 @@ from services.cache.link_redis import Link
 from services.cache.model import Model
 from services.cache.model_claude import ClaudeModel
 from services.cache.money import Money
+from services.cache.prompt_desk import PromptDesk
+from services.cache.prompt_server import PromptService
 from services.cache.prompts import Prompt, Prompts
 from services.cache.prompts_pg import PgPromptStore
 from services.cache.recorder import Recorder
@@ -205,7 +208,6 @@ async def assemble(settings: CacheSettings, stack: AsyncExitStack, *, model: Mod
     """Put the process together around a model and a clock."""
     pool = await open_pool(settings.database_url.get_secret_value(), name="cache")
     stack.push_async_callback(pool.close)
-    prompts = Prompts(PgPromptStore(pool))
     ledger = PgLedger(pool)
     money = Money(
         ledger,
@@ -221,6 +223,8 @@ async def assemble(settings: CacheSettings, stack: AsyncExitStack, *, model: Mod
     redis, board, leases = _in_redis(settings, stack)
     near = MemoryTier(settings.l1_bytes)
     generations = Generations(PgGenerationStore(pool), redis, seconds=time.monotonic, forget=near.clear)
+    archive = PgPromptStore(pool)
+    prompts = Prompts(archive, generations)
     # Jitter and back-off need no secrecy.
     tiers = Tiers(near, redis, clock=clock, luck=random.random, generations=generations)
     limiter = Limiter(
@@ -253,7 +257,10 @@ async def assemble(settings: CacheSettings, stack: AsyncExitStack, *, model: Mod
         await recorder.know_spent()
         await generations.refresh()
     return Served(
-        servicers=[(pb_grpc.add_CacheServiceServicer_to_server, CacheService(parts), SERVICE)],
+        servicers=[
+            (pb_grpc.add_CacheServiceServicer_to_server, CacheService(parts), SERVICE),
+            _prompt_service(archive, generations),
+        ],
         # Needed to begin with and not to go on: stored answers and known prompts outlive Postgres,
         # and channels do not ask a process that says it is not ready.
         checks={"postgres": prompts.know},
@@ -267,6 +274,11 @@ async def assemble(settings: CacheSettings, stack: AsyncExitStack, *, model: Mod
             lambda stop: _keep_fresh(prompts, recorder, stop),
         ],
     )
+
+
+def _prompt_service(archive: PgPromptStore, generations: Generations) -> tuple[Any, PromptService, str]:
+    service = PromptService(archive, PromptDesk(archive, generations))
+    return prompt_grpc.add_PromptServiceServicer_to_server, service, prompt_server.SERVICE
 
 
 def _in_redis(

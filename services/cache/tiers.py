@@ -126,7 +126,7 @@ class Tiers:
 
     def was_removed(self, key_id: str) -> bool:
         """Say whether an answer was invalidated by itself lately, on any replica: somebody said that it was wrong."""
-        return self._generations is not None and self._generations.knows(key_id)
+        return self._generations is not None and self._generations.last(key_id) > 0
 
     async def erase(self, owner: str) -> bool:
         """Forget a contact's answers in Redis; False when they may still be there."""

@@ -52,7 +52,7 @@ def explain_response(known: Mapping[str, Any]) -> pb.ExplainResponse:
     call = known["call"]
     return pb.ExplainResponse(
         answer_id=known["answer_id"],
-        answer_time=_time(known["answer_time"]),
+        answer_time=moment(known["answer_time"]),
         request_id=known["request_id"],
         tier=wire.TIERS[known["tier"]],
         key_id=known["key_id"],
@@ -88,15 +88,16 @@ def _call(call: Mapping[str, Any]) -> pb.ModelCall:
     same = ("call_id", "model", "attempt", "output_tokens", "cost_microusd", "price_version")
     return pb.ModelCall(
         **{name: call[name] for name in same},
-        end_time=_time(call["end_time"]),
+        end_time=moment(call["end_time"]),
         input_tokens=call["input_tokens"] + call["cache_write_tokens"] + call["cache_read_tokens"],
     )
 
 
-def _time(iso: str) -> Timestamp:
-    moment = Timestamp()
-    moment.FromDatetime(datetime.fromisoformat(iso))
-    return moment
+def moment(iso: str) -> Timestamp:
+    """Write a time that the database gave as text."""
+    found = Timestamp()
+    found.FromDatetime(datetime.fromisoformat(iso))
+    return found
 
 
 def stats_request(request: pb.GetStatsRequest) -> tuple[str, str, int]:
@@ -117,7 +118,7 @@ def stats_response(sums: Sums) -> pb.GetStatsResponse:
     tiers = sums.tiers
     answers = sum(each.answers for each in tiers)
     return pb.GetStatsResponse(
-        start_time=_time(sums.start_time),
+        start_time=moment(sums.start_time),
         tiers=[_tier(each) for each in tiers],
         answers=answers,
         hits=answers - sum(each.answers for each in tiers if each.tier == "UPSTREAM"),

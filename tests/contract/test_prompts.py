@@ -13,7 +13,8 @@ from kit.prompt_file import BadPromptFile, parse
 from migrations.prompts import load_prompts
 from services.cache.ledger import CallRow, Ledger, MemoryLedger
 from services.cache.ledger_pg import PgLedger
-from services.cache.prompts import MemoryPromptStore, Prompt, Prompts, PromptStore
+from services.cache.prompt_archive import MemoryPromptStore
+from services.cache.prompts import Prompt, Prompts, PromptStore
 from services.cache.prompts_pg import PgPromptStore
 from tests.support.stores import Database
 
@@ -53,7 +54,7 @@ def memory_house() -> House:
     store = MemoryPromptStore()
 
     async def load(text: str) -> int:
-        return store.put(parse(text))
+        return await store.put(parse(text))
 
     return House(store=store, load=load)
 
@@ -111,7 +112,7 @@ async def test_order_of_a_schemas_members_does_not_change_its_hash(house: House)
     assert file.schema is not None
     turned = dict(reversed(list(file.schema.items())))
     store = MemoryPromptStore()
-    store.put(replace(file, schema=turned))
+    await store.put(replace(file, schema=turned))
     assert (await production(house)).schema_hash == (await store.read())[0][1].schema_hash
 
 

@@ -33,6 +33,13 @@ CacheService Explain                    console operator
 CacheService Feedback                   console operator
 CacheService GetStats                   console operator
 CacheService ListSpend                  console operator
+PromptService ListPrompts               console operator
+PromptService GetPrompt                 console operator
+PromptService ListVersions              console operator
+PromptService DiffVersions              console operator
+PromptService CreateVersion             operator
+PromptService SetLabel                  operator
+PromptService Rollback                  operator
 LeadService GetQualification            console operator
 LeadService ScoreContact                console operator
 SellerService EstimateValue             console operator

@@ -3,9 +3,32 @@
 import pytest
 
 from kit.errors import StoreUnavailable
+from kit.prompt_file import parse
 from services.cache.canonical import key, tag
 from services.cache.entry import About, Entry, new_entry
 from services.cache.generations import POLL_SECONDS, TRUST_SECONDS, Generations, MemoryGenerationStore
+from services.cache.prompt_archive import MemoryPromptStore
+from services.cache.prompts import PRODUCTION, Prompts
+
+PROMPT = """+++
+name = "lead.greet"
+model = "claude-haiku-5-5"
+max_tokens = 400
+scope = "tenant"
++++
+Be kind.
++++
+<season>{season}</season>
+"""
+
+
+class LosablePrompts(MemoryPromptStore):
+    lost = False
+
+    async def read(self):
+        if self.lost:
+            raise StoreUnavailable("gone", store="memory")
+        return await super().read()
 
 
 class Redis:
@@ -172,3 +195,47 @@ async def test_memory_is_emptied_by_news_and_not_by_the_first_look():
     await other.refresh()
     await other.refresh()
     assert house.forgotten == 1
+
+
+async def test_replica_that_knows_of_a_moved_label_and_cannot_read_it_answers_nothing():
+    house = House()
+    store = LosablePrompts(house.truth)
+    await store.put(parse(PROMPT))
+    prompts = Prompts(store, house.replica())
+    store.lost = True
+    with pytest.raises(StoreUnavailable):
+        await prompts.get("lead.greet", PRODUCTION)
+    store.lost = False
+    assert (await prompts.get("lead.greet", PRODUCTION)).version == 1
+    await store.put(parse(PROMPT.replace("kind", "brief")))
+    store.lost = True
+    house.seconds += TRUST_SECONDS / 2
+    assert (await prompts.get("lead.greet", PRODUCTION)).version == 1
+    house.seconds += TRUST_SECONDS
+    with pytest.raises(StoreUnavailable):
+        await prompts.get("lead.greet", PRODUCTION)
+    store.lost = False
+    assert (await prompts.get("lead.greet", PRODUCTION)).version == 2
+
+
+async def test_replica_that_hears_of_no_moved_label_goes_on_without_the_store():
+    house = House()
+    store, way = LosablePrompts(house.truth), LostStore(house.truth)
+    await store.put(parse(PROMPT))
+    prompts = Prompts(store, house.replica(way))
+    await prompts.get("lead.greet", PRODUCTION)
+    store.lost = way.lost = True
+    house.seconds += 2 * TRUST_SECONDS
+    assert (await prompts.get("lead.greet", PRODUCTION)).version == 1
+
+
+async def test_answer_that_was_called_wrong_is_invalidated_by_its_own_key():
+    house = House()
+    replica = house.replica()
+    entry = an_entry("a")
+    await replica.refresh()
+    assert replica.holds(entry) and replica.last(entry.key_id) == 0
+    generation = await replica.invalidate([entry.key_id])
+    assert not replica.holds(entry)
+    assert replica.holds(an_entry("a", generation=generation))
+    assert replica.last(entry.key_id) == generation

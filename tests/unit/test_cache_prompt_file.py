@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kit.prompt_file import BadPromptFile, fill, parse
+from kit.prompt_file import BadPromptFile, fill, parse, render
 
 GOOD = """+++
 name = "lead.extract"
@@ -115,3 +117,19 @@ def test_every_prompt_of_the_house_is_of_the_form_and_has_a_price():
     root = Path(__file__).parent.parent.parent
     for prompt in read_prompt_files(root):
         assert prompt.model in PRICES, prompt.name
+
+
+_LINE = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl", "Zp")), min_size=1, max_size=30)
+_TEXTS = st.lists(_LINE, min_size=1, max_size=4).map("\n".join).map(str.strip)
+
+
+@given(system=_TEXTS, told=_TEXTS, effort=st.sampled_from(["", "low"]))
+def test_prompt_that_is_written_as_a_file_is_read_as_the_same_prompt(system: str, told: str, effort: str):
+    try:
+        prompt = replace(parse(GOOD), system=system, effort=effort)
+        prompt = replace(prompt, schema={**(prompt.schema or {}), "description": told + "\x7f'''\u2028"})
+        read = parse(render(prompt))
+    except BadPromptFile:
+        assert "+++" in system or "{" in system or not system
+        return
+    assert (read, read.digest) == (prompt, prompt.digest)

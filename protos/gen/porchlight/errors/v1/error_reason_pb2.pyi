@@ -175,6 +175,12 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Code: `NOT_FOUND`. Retry: no; right after the answer, once after a second.
     Metadata: `answer_id`.
     """
+    ERROR_REASON_PROMPT_CHANGED: _ErrorReason.ValueType  # 26
+    """The prompt was changed since the caller looked at it.
+
+    Code: `ABORTED`. Retry: no; look at the prompt and decide anew.
+    Metadata: `prompt`, `etag`, `current_etag`.
+    """
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     """What `google.rpc.ErrorInfo.reason` holds, without the prefix `ERROR_REASON_`.
@@ -335,5 +341,11 @@ ERROR_REASON_ANSWER_NOT_FOUND: ErrorReason.ValueType  # 25
 
 Code: `NOT_FOUND`. Retry: no; right after the answer, once after a second.
 Metadata: `answer_id`.
+"""
+ERROR_REASON_PROMPT_CHANGED: ErrorReason.ValueType  # 26
+"""The prompt was changed since the caller looked at it.
+
+Code: `ABORTED`. Retry: no; look at the prompt and decide anew.
+Metadata: `prompt`, `etag`, `current_etag`.
 """
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015
