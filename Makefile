@@ -38,7 +38,7 @@ bench-handoff: $(DEV) $(LANGGRAPH)/.venv/.installed  # handoffs beside a bare ec
 bench-handoff-safety: $(DEV) $(LANGGRAPH)/.venv/.installed  # what holds when handoffs go wrong, here and in LangGraph; rewrites its part of bench/RESULTS.md
 	@$(BIN)/python -m bench.handoff_safety --write
 
-.PHONY: mutants-handoff load-handoff kills mutants-rules
+.PHONY: mutants-handoff load-handoff stateful-handoff tickets kills mutants-rules
 mutants-rules: $(DEV)    # change the arbiter's rules, routes, policy and tickets at every place, and count the changes that no test notices
 	@$(BIN)/mutmut run --max-children $(WORKERS) && $(BIN)/mutmut results
 
@@ -47,6 +47,12 @@ mutants-handoff: $(DEV)  # take the mechanisms behind the guarantees out one at 
 
 load-handoff: $(DEV)  # 100,000 random requests over 5,000 contacts and 4 arbiters, judged from the database; ARGS="--seed 7" for one again
 	@$(BIN)/python -m tests.support.handoff_load $(ARGS)
+
+stateful-handoff: $(DEV)  # 10,000 sequences of what can happen to a contact, in Postgres and in a model; ARGS="--seed 7" for them again
+	@$(BIN)/python -m tests.support.handoff_sequences $(ARGS)
+
+tickets: $(DEV)      # 10,500 forged and 1,080 used tickets at the arbiter's doors, and 10,000 forged ones offline
+	@PORCHLIGHT_TEST_ROUNDS=15 $(BIN)/python -m pytest -o timeout=900 tests/service/test_tickets_over_the_wire.py tests/unit/test_tickets.py
 
 kills: $(DEV)        # SIGKILL at every named point of a handoff, and of every process while people text; says how soon each was made good
 	@PORCHLIGHT_TEST_POINTS=all $(BIN)/python -m pytest -rP tests/flow/test_handoff_faults.py tests/flow/test_kills.py

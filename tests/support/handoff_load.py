@@ -3,7 +3,8 @@
 `python -m tests.support.handoff_load --requests 100000` is `make load-handoff`; the
 test of the same name runs a small one. What goes on at once: bots that own a contact
 and bots that do not, retries under the same id, people who take over and give back,
-targets that decline or fail, a clock that jumps on, and a replica that is killed.
+targets that decline or fail, a clock that jumps on, a policy that changes, and a
+replica that is killed.
 """
 
 import argparse
@@ -28,11 +29,13 @@ from porchlight.handoff.v1 import handoff_service_pb2 as pb
 
 from kit import errors
 from tests.support import handoff_check
-from tests.support.arbiter import TENANT, Desk, environment, running_bots
+from tests.support.arbiter import TENANT, Desk, a_proposal, environment, running_bots
 from tests.support.replicas import Replica, running_replica
 from tests.support.stores import Database, create_database, drop_database, running_cluster
 
 REPLICAS: Final = 4
+CHANGES: Final = 12
+"""How often the policy changes meanwhile; no change is like the one before."""
 AT_ONCE: Final = 48
 BOTS: Final = ("lead", "buyer", "seller")
 OWN_SHARE, HOT_SHARE = 0.9, 0.6
@@ -65,6 +68,8 @@ class Run:
     unknown: list[str] = field(default_factory=list)
     kept: Sequence[Any] = ()
     """Every decision as the database holds it, at the end."""
+    policies: Sequence[Any] = ()
+    """Every policy that was in force, likewise."""
 
     def contact(self) -> str:
         """Choose a contact: a tenth of them get most of what happens."""
@@ -116,6 +121,20 @@ class Run:
         elif response.handoff.blocking_rule == pb.RULE_OWNERSHIP and not response.replayed:
             owner = next(each.observed for each in response.handoff.verdicts if each.rule == pb.RULE_OWNERSHIP)
             self.owner[contact] = owner.split(" ", maxsplit=1)[0]
+
+    async def change_policy(self) -> None:
+        """Replace the policy, and see that the very next decision of every arbiter is made under the new one."""
+        desk = self.dice.choice(self.desks)
+        now = (await desk.call("operator", "GetPolicy", pb.GetPolicyRequest())).policy
+        rules, base = now.rules, now.version % 3
+        rules.cycle_window_minutes, rules.hourly_limit, rules.daily_limit = ((30, 3, 10), (31, 2, 9), (29, 4, 11))[base]
+        for route in rules.routes:
+            route.threshold = THRESHOLDS[f"{route.source_bot}>{route.target_bot}"] + (0, 0.04, -0.04)[base]
+        request = pb.UpdatePolicyRequest(rules=rules, etag=now.etag, reason="Under load.")
+        made = (await desk.call("operator", "UpdatePolicy", request)).policy
+        asked = pb.EvaluateHandoffRequest(proposal=a_proposal("lead>buyer", contact_id=self.contact()))
+        seen = [(await each.call("operator", "EvaluateHandoff", asked)).policy_version for each in self.desks]
+        assert seen == [made.version] * len(self.desks), f"{seen} after {made.version} was written"
 
     async def pass_time(self, admin: Any) -> None:
         """Let some minutes pass for the database."""
@@ -174,6 +193,8 @@ async def load(
                 done, before = sum(run.answers.values()), done
                 if done * steps // requests > before * steps // requests:
                     await run.pass_time(admin)
+                if done * CHANGES // requests > before * CHANGES // requests:
+                    await run.change_policy()
                 if not killed and done >= requests // 2:
                     killed = 1
                     replicas[0].process.kill()
@@ -199,7 +220,8 @@ async def judge(admin: Any, run: Run) -> handoff_check.Findings:
     changes = await admin.fetch(
         "select tenant_id, contact_id, epoch, detail->>'owner' as owner from audit where kind = 'OWNER_CHANGED' order by audit_id"
     )
-    findings = handoff_check.check(handoffs, changes, thresholds=THRESHOLDS)
+    run.policies = await admin.fetch("select * from policy order by version")
+    findings = handoff_check.check(handoffs, changes, run.policies)
     decided = {row["request_id"] for row in handoffs}
     told = sum(count for answer, count in run.answers.items() if answer.startswith("ok ") and "replayed" not in answer)
     found = sum(request in decided for request in set(run.unknown))
@@ -219,6 +241,7 @@ def missing(run: Run, findings: handoff_check.Findings, *, rules: Sequence[str])
         f"a handoff that ended {state}": findings.states[state]
         for state in ("ACCEPTED", "DECLINED", "EXPIRED", "DENIED")
     }
+    wanted["a change of policy"] = len(run.policies) - 2
     wanted["an answer to a retry"] = sum(count for answer, count in run.answers.items() if "replayed" in answer)
     wanted["an answer that never came"] = run.answers["unknown"]
     return [what for what, count in wanted.items() if not count]
@@ -228,7 +251,7 @@ def show(run: Run, findings: handoff_check.Findings, seconds: float) -> str:
     """Say in a few lines what happened."""
     lines = [
         f"seed {run.seed}: {sum(run.answers.values())} requests over {run.contacts} contacts and {REPLICAS} processes,"
-        f" {run.shift_minutes / 60:.1f} h of policy time, {seconds:.0f} s",
+        f" {len(run.policies) - 2} changes of policy, {run.shift_minutes / 60:.1f} h of policy time, {seconds:.0f} s",
         "answers: " + ", ".join(f"{name} {count}" for name, count in sorted(run.answers.items())),
         "handoffs: " + ", ".join(f"{name} {count}" for name, count in sorted(findings.states.items())),
         "denied by one rule alone: " + ", ".join(f"{name} {count}" for name, count in sorted(findings.alone.items())),

@@ -22,7 +22,6 @@ from services.gateway import deliver, dispatch
 from services.handoff.routing import LEASE_MARGIN_SECONDS
 from services.handoff.settings import HandoffSettings
 from tests.support import handoff_check
-from tests.support.handoff_load import THRESHOLDS
 from tests.support.replicas import running_service
 from tests.support.system import TENANT, System, until
 
@@ -175,7 +174,7 @@ class Traps:
         await self.settled(contact)
         inbox = await self.admin.fetch("select * from inbox where contact_id = $1 and kind = 'MESSAGE_IN'", contact)
         assert [row["outcome"] for row in inbox] == ["REPLIED"]
-        (sent,) = await self.admin.fetch("select * from outbox where contact_id = $1", contact)
+        (sent,) = await self.admin.fetch("select * from outbox where contact_id = $1 and kind = 'REPLY'", contact)
         assert sent["state"] == "SENT", sent
         assert await self.system.replies(contact) == [sent["body"]]
         turns = await self.admin.fetch("select * from turn where contact_id = $1", contact)
@@ -185,7 +184,8 @@ class Traps:
         changes = await self.admin.fetch(
             "select *, detail->>'owner' as owner from audit where contact_id = $1 and kind = 'OWNER_CHANGED' order by audit_id", contact
         )  # fmt: skip
-        assert handoff_check.check(handoffs, changes, thresholds=THRESHOLDS).problems == []
+        policies = await self.admin.fetch("select * from policy order by version")
+        assert handoff_check.check(handoffs, changes, policies).problems == []
         owner = await self.admin.fetchval("select owner from contact where contact_id = $1", contact)
         assert owner == spoken["bot"] == (changes[-1]["owner"] if changes else "lead")
         assert len([row for row in handoffs if row["state"] == "COMPLETED"]) == (owner != "lead")
