@@ -194,6 +194,8 @@ class Sequence:
             await self.pass_time(timedelta(seconds=act[1]))
         elif act[0] == "move":
             await self.act(("ask", "own", self.somewhere(act[1]), 1.0, 0, "none", "none", ""))
+            if act[1] == 7:
+                await self.act(("redeem", 0, 1))
             await self.act(("redeem", 0, 0))
         elif act[0] == "turn":
             await self.act(("says", act[1]))
