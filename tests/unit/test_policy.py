@@ -93,6 +93,7 @@ def failed(decision: Decision) -> set[Rule]:
 def test_bot_that_owns_the_contact_and_is_sure_enough_may_hand_it_over() -> None:
     decision = decide(POLICY, seen("lead"), asked("lead>buyer"))
     assert decision.approved
+    assert decision.state is State.PENDING
     assert decision.block_reason == ""
     assert decision.blocking_rule is None
     assert decision.policy_version == 7
@@ -192,6 +193,11 @@ def test_confidence_of_069_is_blocked_where_07_is_asked() -> None:
 
 def test_confidence_of_exactly_the_threshold_is_enough() -> None:
     assert decide(POLICY, seen(), asked(confidence=0.7)).approved
+
+
+def test_confidence_of_exactly_one_is_enough_and_a_little_more_is_none() -> None:
+    assert decide(POLICY, seen(), asked(confidence=1.0)).approved
+    assert failed(decide(POLICY, seen(), asked(confidence=math.nextafter(1.0, 2.0)))) == {Rule.EVIDENCE}
 
 
 def test_each_route_has_its_own_threshold() -> None:
@@ -418,7 +424,13 @@ def back_again(message: OverrideMessage | None, *facts: Fact, said: str = "m_9")
 def test_persons_newer_contradicting_words_override_the_cycle_rule() -> None:
     decision = back_again(an_override(), an_intent())
     assert decision.approved
-    assert verdict(decision, Rule.CYCLE).outcome is Outcome.OVERRIDDEN
+    given = verdict(decision, Rule.CYCLE)
+    assert (given.outcome, given.observed, given.limit, given.detail) == (
+        Outcome.OVERRIDDEN,
+        "handed over 2 min 0 s ago",
+        "not within 30 minutes after buyer handed over",
+        "A circular handoff, which the person's own newer message asks for.",
+    )
     assert decision.override_message_id == "m_9"
 
 
@@ -874,3 +886,9 @@ def test_reason_begins_with_the_name_of_the_rule() -> None:
         )
     }
     assert reasons == {"identity", "ownership", "route", "consent", "circular", "quota", "evidence", "health"}
+
+
+def test_age_is_said_in_minutes_however_long() -> None:
+    left = seen("buyer", a_move("lead>buyer", minutes(125)))
+    given = verdict(decide(a_policy(cycle_window_minutes=1440), left, asked("buyer>lead")), Rule.CYCLE)
+    assert given.observed == "handed over 125 min 0 s ago"

@@ -87,6 +87,14 @@ def test_every_key_is_read_up_to_its_bound() -> None:
     )
 
 
+def test_every_number_may_be_one() -> None:
+    least = dict.fromkeys(("cycle_window_minutes", "hourly_limit", "daily_limit", "human_sla_minutes"), 1)
+    limits = dict.fromkeys(("p95_ms", "least_samples", "cool_down_seconds"), 1)
+    written = write_policy(read_policy(1, {**GOOD, **least, "target_limits": limits}))
+    assert {key: written[key] for key in least} == least
+    assert written["target_limits"] == {**limits, "error_share": 0.1}
+
+
 def test_two_hundred_routes_are_allowed() -> None:
     assert len(read_policy(1, {**GOOD, "routes": {f"a{n}>b": 1e-9 for n in range(199)} | {"b>buyer": 1}}).routes) == 200
 
