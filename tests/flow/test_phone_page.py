@@ -140,7 +140,11 @@ async def test_seller_gets_an_estimate_as_of_its_date_and_the_wish_to_buy_is_kep
     await expect(bubbles.nth(3)).to_contain_text("May 2015")
     await expect(bubbles.nth(3)).to_contain_text("not an appraisal")
     await expect(page.get_by_test_id("owner")).to_contain_text("seller")
-    await expect(page.get_by_test_id("fact").filter(has_text="buying plan")).to_have_count(1)
+    facts = page.get_by_test_id("fact")
+    await expect(facts.filter(has_text="buying plan")).to_have_count(1)
+    await expect(facts.filter(has_text="bathrooms").locator(".value")).to_have_text("2")
+    await expect(facts.filter(has_text="area sqft")).to_have_count(0)
+    await expect(facts.filter(has_text="1800 sqft").locator(".value")).to_have_text("1,800 sq ft")
     await picture(page, "seller-story")
 
 
