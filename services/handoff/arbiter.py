@@ -22,7 +22,7 @@ from kit.errors import (
 )
 from kit.log import get_logger
 from services.handoff import inputs, rules, wire
-from services.handoff.ledger import Ended, Entry, Ledger, Reading, Recorded, Settled
+from services.handoff.ledger import Ended, Entry, Ledger, Offer, Reading, Recorded, Settled
 from services.handoff.policy import decide
 from services.handoff.routes import Policy, read_policy
 from services.handoff.values import (
@@ -42,7 +42,7 @@ log = get_logger()
 
 
 class Targets(Protocol):
-    """What this process sees of the bots."""
+    """What this process sees of the bots, and how it asks them."""
 
     def seen(self, bot: str) -> TargetSeen:
         """Return how a bot answered lately."""
@@ -50,14 +50,20 @@ class Targets(Protocol):
     def probe(self, bot: str) -> None:
         """Note that a request goes to a bot that was sick."""
 
+    def claim_seconds(self) -> float:
+        """Return for how long this process claims an offer that it would make at once; 0 when it would not."""
+
+    def offer(self, offer: Offer) -> None:
+        """Ask a target, under a claim of that length."""
+
 
 class Arbiter:
     """Decides handoffs over a ledger.
 
     Args:
         ledger: Holds contacts and decisions.
-        targets: How the bots are.
-        approved: Called after each approval, so that the target is asked at once.
+        targets: How the bots are; asked at once after an approval.
+        approved: Called after each approval, for those who watch.
         keys: Public keys whose tickets are good.
         clock: For tickets only; every window is measured by the ledger's clock.
         offer_life: How long a target has to answer.
@@ -116,6 +122,7 @@ class Arbiter:
             # Whoever has the contact now, where the caller does not say.
             made = asked if asked.source_bot else replace(asked, source_bot=snapshot.owner)
             entry = _entry(made, snapshot, policy, request_id=request_id, digest=digest, offer_life=self._offer_life)
+            entry = replace(entry, claim_seconds=self._targets.claim_seconds())
             if entry.handoff.state is State.PENDING and rules.is_probe(policy, snapshot):
                 self._targets.probe(asked.target_bot)
             crash_point("handoff.before_record")
@@ -125,6 +132,8 @@ class Arbiter:
             if recorded is Recorded.RECORDED:
                 crash_point("handoff.after_record")
                 self._announce(entry.handoff)
+                if entry.handoff.state is State.PENDING and entry.claim_seconds:
+                    self._targets.offer(Offer(handoff=entry.handoff, capsule=entry.capsule, attempt=1))
                 return entry.handoff, False
         raise Contended(
             f"{asked.contact_id} was changed {ATTEMPTS} times meanwhile",

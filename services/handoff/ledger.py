@@ -61,6 +61,8 @@ class Entry:
     """What the decision looked at; see `inputs`."""
     capsule: bytes = field(repr=False)
     offer_seconds: float
+    claim_seconds: float = 0.0
+    """For how long whoever records an approval claims its offer, as `claim_offers` does; 0 leaves it to anybody."""
 
 
 @dataclass(frozen=True, kw_only=True)

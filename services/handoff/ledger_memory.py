@@ -158,14 +158,15 @@ class MemoryLedger:
             return Recorded.RETRY
         if entry.turn_no and not (contact.turn_open and contact.turn_no == entry.turn_no):
             return Recorded.STALE
-        self._put(
-            _Row(
-                handoff=handoff,
-                capsule=entry.capsule,
-                inputs=entry.inputs,
-                expire_time=handoff.decide_time + timedelta(seconds=entry.offer_seconds),
-            )
+        row = _Row(
+            handoff=handoff,
+            capsule=entry.capsule,
+            inputs=entry.inputs,
+            expire_time=handoff.decide_time + timedelta(seconds=entry.offer_seconds),
         )
+        self._put(row)
+        if entry.claim_seconds and handoff.state is State.PENDING:
+            self._claim(row, entry.claim_seconds)
         if handoff.state not in NOT_APPROVED:
             for fact in entry.facts:
                 contact.facts[fact.name] = replace(fact, bot=handoff.source_bot, learn_time=self._clock())
@@ -182,10 +183,13 @@ class MemoryLedger:
             and (row.lease_time is None or row.lease_time <= now)
         ]
         for row in due[:limit]:
-            self._come_to(row, State.OFFERED)
-            row.lease_time = now + timedelta(seconds=lease_seconds)
-            row.attempts += 1
+            self._claim(row, lease_seconds)
         return [Offer(handoff=row.handoff, capsule=row.capsule, attempt=row.attempts) for row in due[:limit]]
+
+    def _claim(self, row: "_Row", seconds: float) -> None:
+        self._come_to(row, State.OFFERED)
+        row.lease_time = self._clock() + timedelta(seconds=seconds)
+        row.attempts += 1
 
     async def postpone_offer(self, handoff_id: str, *, seconds: float) -> None:
         row = self._rows.get(handoff_id)

@@ -2,8 +2,9 @@
 
 Any number of arbiters may do this side by side: an offer is claimed for a while by
 one of them, ownership changes hands by a compare-and-set in the ledger, and nothing
-is locked while a bot answers. The replica that approved is kicked; what a killed
-replica left behind is found by the next sweep of any other.
+is locked while a bot answers. The replica that approves claims the offer with the
+approval and makes it at once; what a killed replica left behind is found, once its
+claim has run out, by the next sweep of any other.
 """
 
 import asyncio
@@ -71,12 +72,20 @@ class Router:
         self._sweep_seconds = sweep_seconds
         self._kicked = asyncio.Event()
         self._running: set[asyncio.Task[None]] = set()
+        self._stopping = False
         self._next_sweep = 0.0
         self._observed = Observed(time.monotonic)
 
-    def kick(self) -> None:
-        """Say that there is an offer to make."""
-        self._kicked.set()
+    def claim_seconds(self) -> float:
+        """Return for how long an offer that is made now is claimed; 0 when this process makes no more."""
+        full = self._stopping or len(self._running) >= OFFERS_AT_ONCE
+        return 0.0 if full else self._call_seconds + LEASE_MARGIN_SECONDS
+
+    def offer(self, offer: Offer) -> None:
+        """Ask a target whose offer this process has claimed."""
+        task = asyncio.create_task(self._make(offer))
+        self._running.add(task)
+        task.add_done_callback(self._made)
 
     def seen(self, bot: str) -> TargetSeen:
         """Return how a bot answered lately.
@@ -117,7 +126,8 @@ class Router:
 
     async def _kick_at(self, stop: asyncio.Event) -> None:
         await stop.wait()
-        self.kick()
+        self._stopping = True
+        self._kicked.set()
 
     async def _kicked_or_late(self) -> None:
         with contextlib.suppress(TimeoutError):
@@ -135,13 +145,11 @@ class Router:
             return
         lease = self._call_seconds + LEASE_MARGIN_SECONDS
         for offer in await self._ledger.claim_offers(limit=free, lease_seconds=lease):
-            task = asyncio.create_task(self._make(offer))
-            self._running.add(task)
-            task.add_done_callback(self._made)
+            self.offer(offer)
 
     def _made(self, task: asyncio.Task[None]) -> None:
         if len(self._running) >= OFFERS_AT_ONCE:
-            self.kick()
+            self._kicked.set()
         self._running.discard(task)
 
     async def _make(self, offer: Offer) -> None:

@@ -174,15 +174,10 @@ async def build(settings: HandoffSettings, stack: AsyncExitStack) -> Served:
         sweep_seconds=settings.sweep_seconds,
     )
     watchers = Watchers(ledger)
-
-    def approved() -> None:
-        router.kick()
-        watchers.ring()
-
     arbiter = Arbiter(
         ledger,
         targets=router,
-        approved=approved,
+        approved=watchers.ring,
         keys=keys,
         clock=utc_now,
         offer_life=timedelta(seconds=settings.offer_seconds),

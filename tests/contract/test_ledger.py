@@ -391,6 +391,17 @@ async def test_offer_is_claimed_by_one_and_comes_with_its_capsule(world: World) 
     assert await world.ledger.claim_offers(limit=5, lease_seconds=4) == []
 
 
+async def test_offer_claimed_with_the_approval_is_nobody_elses_until_the_claim_runs_out(world: World) -> None:
+    start = (await world.ledger.changes(TENANT, "", after=None, limit=5)).head
+    entry = replace(an_entry(await look(world)), claim_seconds=4.0)
+    assert await world.ledger.record(entry) is Recorded.RECORDED
+    assert await states(world, start) == [State.PENDING, State.OFFERED]
+    assert await world.ledger.claim_offers(limit=5, lease_seconds=4) == []
+    await world.pass_time(timedelta(seconds=4))
+    (offer,) = await world.ledger.claim_offers(limit=5, lease_seconds=4)
+    assert (offer.handoff, offer.attempt) == (replace(entry.handoff, state=State.OFFERED), 2)
+
+
 async def test_offer_of_a_claimer_that_vanished_is_claimed_again(world: World) -> None:
     await approve(world)
     await world.ledger.claim_offers(limit=5, lease_seconds=4)

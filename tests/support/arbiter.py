@@ -23,7 +23,7 @@ from kit.clock import utc_now
 from kit.rpc.client import call, open_channel
 from kit.rpc.server import bind, make_server
 from services.handoff.arbiter import Arbiter
-from services.handoff.ledger import Ledger
+from services.handoff.ledger import Ledger, Offer
 from services.handoff.server import build
 from services.handoff.settings import HandoffSettings
 from services.handoff.values import TargetSeen
@@ -99,6 +99,12 @@ class Unseen:
 
     def probe(self, bot: str) -> None:
         raise AssertionError("nobody is sick")
+
+    def claim_seconds(self) -> float:
+        return 0.0
+
+    def offer(self, offer: Offer) -> None:
+        raise AssertionError("nobody can be asked")
 
 
 def an_arbiter(ledger: Ledger) -> Arbiter:
