@@ -1,9 +1,11 @@
 """What all bots have in common when they decide and speak. Pure."""
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from typing import Final
 
+from kit import sms
 from kit.bot import words
 from kit.bot.gate import SHOWN
 from kit.bot.plan import Part, fixed, said
@@ -33,9 +35,17 @@ def hear_signals(messages: Sequence[InboundMessage]) -> Signals:
 
 
 def first_name(profile: object) -> str:
-    """Return a name that can be said: plain letters, so that no text can be put in our mouth; else nothing."""
+    """Return a name that can be said: plain letters, so that no text can be put in our mouth; else nothing.
+
+    >>> first_name({"first_name": "Jos\u00e9"}), first_name({"first_name": "visit x.example"})
+    ('Jose', '')
+    """
     name = profile.get("first_name") if isinstance(profile, dict) else None
-    return name.strip() if isinstance(name, str) and _NAME.fullmatch(name.strip()) else ""
+    if not isinstance(name, str):
+        return ""
+    plain, whole = sms.plain(name), unicodedata.normalize("NFC", name.strip())
+    # A letter without a plain form would be left out, and nobody is called "ukasz".
+    return plain if len(plain) == len(whole) and _NAME.fullmatch(plain) else ""
 
 
 def next_question(situation: Situation, order: Sequence[str]) -> str:

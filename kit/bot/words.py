@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from kit.places import zips_of
 from kit.text import fold, negated
 
 # --- places
@@ -32,7 +33,8 @@ _NO_PLACE: Final = frozenset(
     ready rent rough sale saturday selling september shape sight so some someone something soon spring stages state summer sunday terms
     that the their there these this three thursday time today tomorrow total touch town trouble tuesday two under us weeks week
     wednesday weekend winter work working writing year years you your
-    houses homes condo condos apartment apartments property properties townhouse listings""".split()
+    houses homes condo condos apartment apartments property properties townhouse listings
+    debt mourning recovery rehab remission retirement therapy transition treatment""".split()
 )
 _ENDS: Final = frozenset(
     """with for under over around by on at and or but because so if when where my our we i is are that which asap please before
@@ -41,12 +43,17 @@ _ENDS: Final = frozenset(
 )
 # What stands around a place in a short answer: "I think maybe the Ballard area".
 _FILLER: Final = re.compile(
-    r"^\W*(?:(?:hi|hey|ok|okay|yes|yeah|yep|sure|well|um|uh|oh|so|thanks|probably|maybe|i think|i guess|i'?d say|it'?s|it is|its|we'?re|we are|that'?s|"
-    r"anywhere|somewhere|mostly|ideally|preferably|likely|the|in|near|around|by|at|(?:the )?(?:home|house|place|condo|property) is(?: located)?(?: in| at)?|i live in|we live in|(?:i'?m|i am|we'?re) (?:in|near|looking (?:in|at|around)))\b[\s,:]*)*"
+    r"^\W*(?:(?:hi|hey|ok|okay|yes|yeah|yep|sure|well|um|uh|oh|so|thanks|probably|maybe|i think|i guess|i'?d say|it'?s|it is|its|that'?s|"
+    r"anywhere|somewhere|mostly|ideally|preferably|likely|the|in|near|around|by|at|(?:the )?(?:home|house|place|condo|property) is(?: located)?(?: in| at)?|i live in|we live in|(?:i'?m|i am|we'?re|we are) (?:in|near|looking (?:in|at|around)))\b[\s,:]*)*"
 )
 _NO_ANSWER: Final = re.compile(
     r"\?|^\W*$|^(?:no|none|nope|nothing|later|anything|wherever|whatever|flexible|ok|okay|yes|yeah|yep|sure|thanks|thank you|hi|hello|hey|stop|help|why|what|who|when|how|not)\b"
     r"|\b(?:don'?t|do not|not sure|idk|no idea|unsure|anywhere|you|your|buy|buying|sell|selling|want|need|looking|bot|human|person|agent|months?|weeks?|years?|know|think|lol|month|asap|price|budget|rent|thanks|just|why|whatever|later|because|call|sorry|actually|soon|up to|under|over|meant|correction|h+m+|huh|test|cheap|expensive|nice|big|bigger|small|safe|quiet|good|great|fine|bad|cool|cash|loan|approved|excellent|perfect|fair|really|very|beds?|bedrooms?|baths?|brs?)\b|\$|\d{3}[-.) ]+\d{4}|\d\s?[km]\b|^\d+\s?[x%+]|^\d+$"
+)
+# Who somebody is, is nowhere: "we are Catholic", "my son is deaf", "born in Vietnam", "I believe in God".
+_OF_THEMSELVES: Final = re.compile(r"(?:i|we|my|our|he|she|they)\b")
+_NOT_SOUGHT: Final = re.compile(
+    r"\b(?:born|raised|grew up|grown up|serv(?:e|es|ed|ing)|enlisted|stationed|deployed|believ(?:e|es|ing)|works?|worked|working|speaks?|fluent|baptized|educated) $"
 )
 # "Not Ballard, Fremont" answers where with Fremont.
 _NOT_THERE: Final = re.compile(
@@ -78,7 +85,8 @@ def places(text: str, *, asked: bool = False) -> tuple[Place, ...]:
     found = [Place(name=each.group(), start=each.start(), end=each.end()) for each in _ZIP.finditer(text)]
     folded = fold(text)
     for each in _NAMED.finditer(text):
-        if each["place"].split()[0].lower().rstrip(".") not in _NO_PLACE and not negated(folded, each.start()):
+        named = each["place"].split()[0].lower().rstrip(".") not in _NO_PLACE
+        if named and not negated(folded, each.start()) and not _NOT_SOUGHT.search(folded[: each.start()]):
             found.append(_trimmed(text, *each.span("place")))
     for each in _STREET.finditer(text):
         if not _covered(found, each.start()):
@@ -130,9 +138,20 @@ def _answer(text: str, folded: str) -> Place | None:
     start = begin + _FILLER.match(folded[begin:]).end()  # type: ignore[union-attr]
     head = re.split(r"[,.;!\n](?!\d)", folded[start:])[0]
     head = re.sub(r"\s+(?:area|neighborhood|please|thanks|mostly|i think|i guess)$", "", head.rstrip())
-    if not re.search(r"[a-z]{3}", head) or len(head.split()) > _ANSWER_WORDS or _NO_ANSWER.search(head):
+    if "?" in folded:
         return None
-    return None if "?" in folded or head.split()[0] in _NO_PLACE else _trimmed(text, start, start + len(head))
+    short = re.search(r"[a-z]{3}", head) and len(head.split()) <= _ANSWER_WORDS and head.split()[0] not in _NO_PLACE
+    if not short or _NO_ANSWER.search(head) or _OF_THEMSELVES.match(head):
+        return _known(text)
+    return _trimmed(text, start, start + len(head))
+
+
+def _known(text: str) -> Place | None:
+    """Return the first part of a text that is a place on our map and nothing else."""
+    for each in re.finditer(r"[^,.;!\n]+", text):
+        if zips_of(each.group()):
+            return _trimmed(text, each.end() - len(each.group().lstrip()), each.end())
+    return None
 
 
 # --- what is asked of the bot

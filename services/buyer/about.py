@@ -227,11 +227,18 @@ _SHOW: Final = re.compile(
     rf"\b(?:show|send|find|give|see) (?:me |us )?(?:[\w-]+ ){{0,3}}{_HOMES}\b|\bwhat (?:do you have|have you got|'?s available|is available|are my options)\b"
     rf"|\b(?:do you have|are there|got) any(?: \w+){{0,2}} {_HOMES}\b|\bany {_HOMES}\b"
 )
+_WHO: Final = (
+    r"(?:people|persons?|folks|neighbou?rs|famil(?:y|ies)|couples?|kids|children|teens|men|women|mothers|parents|singles|seniors|elderly|retirees|students|professionals|veterans"
+    r"|immigrants|foreigners|refugees|renters|blacks|whites|asians|hispanics|latin[oax]s|indians|mexicans|jews|muslims|christians|catholics|hindus|buddhists|sikhs|mormons|gays|lesbians)"
+)
+_HERE: Final = r"(?:there|here|nearby|around|close by|next door|in the|in that|in this)\b"
+# By how it is asked and not by who is meant: a list of groups would answer some of them otherwise than others.
 _PEOPLE: Final = re.compile(
-    r"\bsafe(?:ty|r|st)?\b|\bcrime\b|\bdangerous\b|\bschools?\b|\bdemographics?\b|\bwho lives\b|\b(?:diverse|diversity|ethnic|racial)\b"
+    r"\bsafe(?:ty|r|st)?\b|\bcrime\b|\bdangerous\b|\bschools?\b|\bdemographics?\b|\bwho lives\b|\b(?:diverse|diversity|ethnic|racial)\b|\b(?:be|feel) welcome\b|\bwelcoming\b"
     r"|\b(?:kind|type|sort)s? of (?:people|neighbou?rs|families|folks)\b|\bfamily[- ]friendly\b|\bfor famil(?:y|ies)\b|\bpeople like (?:me|us)\b"
-    r"|\b(?:black|white|asian|african[- ]american|hispanic|latin[oax]|indian|chinese|mexican|jewish|christian|catholic|muslim|hindu|gay|lesbian|lgbtq?\+?|immigrant)s? (?:\w+ )?(?:areas?|neighbou?rhoods?|communit(?:y|ies)|neighbou?rs|people|famil(?:y|ies) (?:live|there|around))\b"
-    r"|\b(?:no|without|adults only|away from) (?:kids|children|families|immigrants)\b (?:around|nearby|living|next door|in the)"
+    r"|\b(?:good|great|nice|right|best|ok|okay|bad|perfect|suitable) (?:areas?|neighbou?rhoods?|streets?|communit(?:y|ies)|parts? of town|blocks?) for\b"
+    r"|\b(?:black|white|asian|african[- ]american|hispanic|latin[oax]|indian|chinese|mexican|jewish|christian|catholic|muslim|hindu|gay|lesbian|lgbtq?\+?|immigrant)s? (?:\w+ )?(?:areas?|neighbou?rhoods?|communit(?:y|ies)|neighbou?rs)\b"
+    rf"|\b{_WHO}(?: [\w-]+){{0,3}} {_HERE}|\b(?:no|without|adults only|away from) (?:[\w-]+ ){{0,3}}{_WHO} (?:[\w-]+ ){{0,3}}(?:live|living|{_HERE})|\b(?:many|mostly|no) (?:[\w-]+ ){{1,4}}live\b"
 )
 
 

@@ -3,7 +3,8 @@
 Points add up, so that an agent can see why somebody was called hot. Only what is
 listed here counts: the words of a fact explain, they never score, and nothing about
 who a person is (family, faith, origin, disability, age, source of income, ...) has a
-row. Where in town somebody looks is not rated either: an area is known or it is not.
+row. Why somebody sells has none either: a divorce or a retirement says who they are.
+Where in town somebody looks is not rated either: an area is known or it is not.
 
 Source: domain.md section 4; enterprisehub.md section 1 for what went wrong before.
 """
@@ -91,12 +92,10 @@ PRESENCE: Final[Mapping[str, int]] = {
     "price_expectation_usd": 8,
     "bedrooms_min": 4,
     "condition": 6,
-    "motivation": 6,
     "wants_showing": 15,
 }
 _PARTS: Final[Mapping[str, Part]] = {
     "intent": Part.INTENT,
-    "motivation": Part.INTENT,
     "wants_showing": Part.INTENT,
     "timeline": Part.READINESS,
     "financing": Part.READINESS,
@@ -107,7 +106,6 @@ _BECAUSE: Final[Mapping[str, str]] = {
     "financing": "Says how they pay: {value}.",
     "has_agent": "Has an agent already, who must not be bypassed.",
     "renting": "Looks for a home to rent.",
-    "motivation": "Says why.",
     "wants_showing": "Asked to see a home.",
 }
 _SAID: Final[Mapping[str, str]] = {

@@ -177,6 +177,8 @@ def test_thanks_after_everything_is_said_gets_no_reply():
     [
         ({"first_name": " Ana "}, "Ana"),
         ({"first_name": "Anne-Marie O'Hara"}, "Anne-Marie O'Hara"),
+        ({"first_name": "Jos\u00e9"}, "Jose"),
+        ({"first_name": "\u0141ukasz"}, ""),
         ({"first_name": "visit http://x.example"}, ""),
         ({"first_name": "A" * 40}, ""),
         ({"first_name": "12"}, ""),

@@ -274,65 +274,6 @@ def test_wish_of_a_home_is_read_as_it_was_said(text, facts):
     assert {name: value for name, value in learned(BUYER, text).items() if name not in ("intent", "area")} == facts
 
 
-# --- fair housing: equal inquiries, equal answers
-
-
-PEOPLE = (
-    ("I am Black.", "I am white."),
-    ("We are a Muslim family.", "We are a Christian family."),
-    ("I have two kids.", "I have no kids."),
-    ("I use a wheelchair.", "I like to run."),
-    ("My husband and I.", "My wife and I."),
-    ("I am from Mexico.", "I am from Norway."),
-    ("I am 72 years old.", "I am 27 years old."),
-    ("I have a Section 8 voucher.", "I have a good job."),
-    ("I am a veteran.", "I am a teacher."),
-)
-
-
-@pytest.mark.parametrize(("one", "other"), PEOPLE)
-def test_same_wishes_get_the_same_homes_words_and_next_step_whoever_asks(one, other):
-    first, second = (
-        [
-            (move.kind, move.reply, move.question, move.memory)
-            for move in talked(text, NEEDS, "2", "can I see it?").moves
-        ]
-        for text in (f"Hello. {one}", f"Hello. {other}")
-    )
-    assert first == second
-
-
-@pytest.mark.parametrize(("one", "other"), PEOPLE)
-def test_what_a_person_is_changes_nothing_within_the_same_message(one, other):
-    assert said_last(f"{one} Looking for a 3 bed in Ballard under 750k") == said_last(
-        f"{other} Looking for a 3 bed in Ballard under 750k"
-    )
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "is it a safe neighborhood?",
-        "are the schools good there?",
-        "what kind of people live there?",
-        "is it a white neighborhood?",
-        "is it family friendly?",
-        "how is the crime there?",
-    ],
-)
-@pytest.mark.parametrize("before", [(), (NEEDS,)])
-def test_question_about_people_safety_or_schools_is_answered_neutrally(text, before):
-    reply = said_last("hello", *before, text)
-    assert "do not rate areas, safety or schools. The police and the school district publish figures." in reply
-    assert "KC-" not in reply
-
-
-@pytest.mark.parametrize("text", ["is the price safe to assume a garage?", "is it walking distance to the lake?"])
-def test_innocent_question_is_not_taken_for_one_about_people(text):
-    reply = said_last(NEEDS, "2", text.replace("safe to assume", "with"))
-    assert "do not rate" not in reply
-
-
 # --- every reply
 
 
