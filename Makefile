@@ -38,6 +38,12 @@ bench-handoff: $(DEV) $(LANGGRAPH)/.venv/.installed  # handoffs beside a bare ec
 bench-handoff-safety: $(DEV) $(LANGGRAPH)/.venv/.installed  # what holds when handoffs go wrong, here and in LangGraph; rewrites its part of bench/RESULTS.md
 	@$(BIN)/python -m bench.handoff_safety --write
 
+.PHONY: load-cache
+load-cache: $(DEV)  # 10,000 near-duplicate pairs, 10,000 contacts with canaries, 1,000 mutations of every bad answer; SEED=7 for one again
+	@$(BIN)/python -m tests.support.near_duplicates --pairs 10000 $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m tests.support.mutations --mutations 1000 $(if $(SEED),--seed $(SEED))
+	@$(BIN)/python -m tests.support.canaries --contacts 10000 $(if $(SEED),--seed $(SEED))
+
 .PHONY: mutants-handoff load-handoff stateful-handoff tickets kills mutants-rules
 mutants-rules: $(DEV)    # change the arbiter's rules, routes, policy and tickets at every place, and count the changes that no test notices
 	@$(BIN)/mutmut run --max-children $(WORKERS) && $(BIN)/mutmut results

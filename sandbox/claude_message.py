@@ -123,7 +123,8 @@ def _in_manner(body: Mapping[str, Any], text: str, manner: str) -> str:
 def _with_words(value: Any, schema: Mapping[str, Any], words: str) -> Any:
     """Put words wherever the schema takes any text."""
     if isinstance(value, dict):
-        parts = schema.get("properties", {})
+        choices = [schema, *schema.get("anyOf", ())]
+        parts: Mapping[str, Any] = next((choice["properties"] for choice in choices if "properties" in choice), {})
         return {name: _with_words(part, parts.get(name, {}), words) for name, part in value.items()}
     if isinstance(value, list):
         return [_with_words(part, schema.get("items", {}), words) for part in value]
