@@ -38,6 +38,9 @@ bench-handoff: $(DEV) $(LANGGRAPH)/.venv/.installed  # handoffs beside a bare ec
 bench-handoff-safety: $(DEV) $(LANGGRAPH)/.venv/.installed  # what holds when handoffs go wrong, here and in LangGraph; rewrites its part of bench/RESULTS.md
 	@$(BIN)/python -m bench.handoff_safety --write
 
+bench-cache-replay: $(DEV)  # replay property dialogues (../shared/data/sgd_homes) beside other caches; rewrites its part of bench/RESULTS.md
+	@$(BIN)/python -m bench.cache_replay --write
+
 .PHONY: load-cache
 load-cache: $(DEV)  # 10,000 near-duplicate pairs, 10,000 contacts with canaries, 1,000 mutations of every bad answer; SEED=7 for one again
 	@$(BIN)/python -m tests.support.near_duplicates --pairs 10000 $(if $(SEED),--seed $(SEED))

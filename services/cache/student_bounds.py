@@ -5,12 +5,10 @@ from typing import Final
 
 SURE: Final = 0.95
 
-EARLY_LEAST: Final = 200
+LEAST: Final = 200
 """Fewer scored examples say nothing: nothing is served."""
-BOUND_LEAST: Final = 1_000
-"""From so many on the bound decides; it would certify nothing of fewer, so before that the plain share does."""
-EARLY_FLOOR: Final = 0.9
-"""While the plain share decides, nothing below this score is served."""
+FLOOR: Final = 0.9
+"""From this score on the plain share decides; below, only what the bound certifies is served."""
 
 NEVER: Final = 2.0
 """A score that none reaches."""
@@ -43,8 +41,10 @@ def at_least(wrong: float, of: float, *, sure: float = SURE) -> float:
 def threshold(scored: Sequence[tuple[float, bool, float]], *, target: float) -> float:
     """Return the least score from which on answers are wrong at most as often as `target`.
 
-    With few examples the plain share decides, above a hard floor; with enough the
-    upper bound of the share. Scores must come from a model that had not seen the
+    Above a floor the plain share decides, below it the upper bound of the share. The
+    bound alone would silence a student as it gets better: what it answers is seen only
+    in the audits, and the few of them that stand for so many certify nothing. What the
+    share gets wrong, audits find. Scores must come from a model that had not seen the
     examples.
 
     Args:
@@ -54,9 +54,8 @@ def threshold(scored: Sequence[tuple[float, bool, float]], *, target: float) -> 
     Returns:
         A score; `NEVER` when none will do.
     """
-    if len(scored) < EARLY_LEAST:
+    if len(scored) < LEAST:
         return NEVER
-    bounded = len(scored) >= BOUND_LEAST
     best = NEVER
     total = wrong = squares = 0.0
     ranked = sorted(scored, key=lambda each: -each[0])
@@ -67,12 +66,10 @@ def threshold(scored: Sequence[tuple[float, bool, float]], *, target: float) -> 
             continue  # equal scores are served together or not at all
         if wrong / total > target:
             continue
-        if bounded:
-            # Kish: so many equal weights would say as much.
-            effective = total * total / squares
-            holds = at_most(wrong / total * effective, effective) <= target
-        else:
-            # In fewer than that, nothing wrong is no sign of anything.
-            holds = score >= EARLY_FLOOR and number + 1 >= 1 / target
-        best = score if holds else best
+        # Kish: so many equal weights would say as much.
+        effective = total * total / squares
+        # In fewer than the least that could show such a share, nothing wrong is no sign of anything.
+        plain = score >= FLOOR and number + 1 >= 1 / target
+        if plain or at_most(wrong / total * effective, effective) <= target:
+            best = score
     return best

@@ -27,6 +27,8 @@ SEEN_LEAST: Final = 3
 """In a state that was met more seldom the student keeps quiet."""
 RARE: Final = 2
 """A word that fewer examples hold is left out; it would only be learned by heart."""
+STRANGE_MOST: Final = 0.2
+"""A larger share of unheard-of labels is odd, however few questions were left to Claude in the examination."""
 STRENGTH: Final = 10.0
 """C of scikit-learn's logistic regression."""
 
@@ -145,7 +147,7 @@ def learn(examples: Sequence[Example], *, target: float, encode: Encode | None =
             unheard.append(each.label not in student.labels)
     line = threshold(scored, target=target)
     left = [strange for (score, _, _), strange in zip(scored, unheard, strict=True) if score < line]
-    return replace(whole, threshold=line, strange=at_most(sum(left), len(left)))
+    return replace(whole, threshold=line, strange=min(STRANGE_MOST, at_most(sum(left), len(left))))
 
 
 def _fit(seen: Sequence[_Seen], labels: Sequence[str], vectors: Vectors | None) -> Learned | None:
@@ -153,6 +155,7 @@ def _fit(seen: Sequence[_Seen], labels: Sequence[str], vectors: Vectors | None) 
         return None
     from scipy.sparse import csr_matrix, hstack
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     columns, idf, states = _vocabulary(seen)
     rows = [_row(columns, idf, each) for each in seen]
@@ -164,7 +167,8 @@ def _fit(seen: Sequence[_Seen], labels: Sequence[str], vectors: Vectors | None) 
     if vectors is not None:
         matrix = hstack([matrix, csr_matrix(vectors)]).tocsr()
     model = LogisticRegression(C=STRENGTH, max_iter=300, tol=1e-3)
-    with warnings.catch_warnings():
+    # For vectors this short, threads wait for each other longer than they work.
+    with warnings.catch_warnings(), threadpool_limits(1):
         # Stopped early is still a student; the line is drawn by what it gets right.
         warnings.simplefilter("ignore")
         model.fit(matrix, labels)

@@ -32,7 +32,7 @@ MOST_CLASSES: Final = 64
 MOST_EXAMPLES: Final = 20_000
 """Of more the oldest are forgotten."""
 FRESH_LEAST: Final = 100
-FRESH_SHARE: Final = 0.1
+FRESH_SHARE: Final = 0.2
 """It learns again when so many labels are new, at least, and such a share of what it knows."""
 LOOK_SECONDS: Final = 10.0
 PAGE: Final = 10_000

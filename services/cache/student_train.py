@@ -41,8 +41,6 @@ async def train(examples: Sequence[Example], *, target: float, quality: bool) ->
         __name__,
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
-        # More threads than one only stand in the way of who answers.
-        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
     )
     try:
         async with asyncio.timeout(LONGEST_SECONDS):

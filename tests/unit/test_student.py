@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from services.cache.canonical import State
-from services.cache.student_bounds import BOUND_LEAST, EARLY_FLOOR, NEVER, at_least, at_most, threshold
+from services.cache.student_bounds import FLOOR, LEAST, NEVER, at_least, at_most, threshold
 from services.cache.student_features import text_features
 from services.cache.student_label import label_of, render
 from services.cache.student_model import Example, learn
@@ -132,29 +132,39 @@ def scored(count, wrong_every):
     return [(1.0 - n / count / 2, n % wrong_every != wrong_every - 1, 1.0) for n in range(count)]
 
 
-def test_the_line_is_drawn_by_the_bound_and_not_by_the_share_once_there_are_enough():
-    sample = scored(2_000, 150)  # 0.67 % wrong: the share would take all of it
+def test_below_the_floor_the_bound_draws_the_line_and_not_the_share():
+    sample = scored(600, 150)  # 0.67 % wrong: the share would take all of it
+    assert threshold(sample, target=TARGET) == pytest.approx(FLOOR)
+    sure = scored(4_000, 400)
+    line = threshold(sure, target=TARGET)
+    above = [right for score, right, _ in sure if score >= line]
+    assert line < FLOOR and at_most(above.count(False), len(above)) <= TARGET
+
+
+def test_above_the_floor_the_share_is_kept():
+    sample = scored(2_000, 60)
     line = threshold(sample, target=TARGET)
     above = [right for score, right, _ in sample if score >= line]
-    assert at_most(above.count(False), len(above)) <= TARGET
-    assert threshold(scored(2_000, 90), target=TARGET) == NEVER
+    assert not above or above.count(False) <= TARGET * len(above)
 
 
-def test_early_nothing_below_the_floor_is_served():
-    line = threshold([(1 - n / 2000, True, 1.0) for n in range(BOUND_LEAST - 1)], target=TARGET)
-    assert EARLY_FLOOR <= line < EARLY_FLOOR + 0.01
-
-
-def test_early_a_few_right_ones_at_the_top_are_no_sign():
-    scored = [(1 - n / 2000, n < 99, 1.0) for n in range(BOUND_LEAST - 1)]
-    assert threshold(scored, target=TARGET / 2) == NEVER
+def test_a_few_right_ones_at_the_top_are_no_sign():
+    assert threshold([(1 - n / 2000, n < 99, 1.0) for n in range(1_000)], target=TARGET / 2) == NEVER
+    assert threshold([(0.99, True, 1.0)] * (LEAST - 1), target=TARGET) == NEVER
 
 
 def test_few_that_stand_for_many_prove_less_than_many():
-    light = [(0.99, True, 1.0)] * 1_000
-    heavy = [(0.99, True, 1.0)] * 900 + [(0.99, True, 1_000.0)] * 100
-    assert threshold(light, target=TARGET) == 0.99
+    low = FLOOR - 0.1
+    light = [(low, True, 1.0)] * 1_000
+    heavy = [(low, True, 1.0)] * 900 + [(low, True, 1_000.0)] * 100
+    assert threshold(light, target=TARGET) == low
     assert threshold(heavy, target=TARGET) == NEVER
+
+
+def test_what_it_answers_is_seen_in_few_heavy_audits_and_does_not_silence_it():
+    misses = [(0.5, n % 2 == 0, 1.0) for n in range(3_000)]
+    audits = [(0.97, n != 0, 1.0 if n < 200 else 20.0) for n in range(350)]
+    assert threshold([*misses, *audits], target=TARGET) == 0.97
 
 
 def test_equal_scores_are_served_together_or_not_at_all():

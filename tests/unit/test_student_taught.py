@@ -121,7 +121,7 @@ async def test_it_learns_again_only_when_enough_is_new(student, store, trainer):
     await tell(store, [("buy", f"{said} now") for _, said in SAYINGS[: FRESH_LEAST - 1]])
     await student.learn()
     assert len(trainer.given) == 1
-    await tell(store, [("buy", "one more")])
+    await tell(store, [("buy", f"{said} soon") for _, said in SAYINGS[:30]])
     await student.learn()
     assert len(trainer.given) == 2
 
