@@ -90,7 +90,7 @@ async def measure_turns(system: System, way: Way, words: str, *, turns: int, pho
         await system.text(contact, words)
 
         async def answered(contact: str = contact) -> bool:
-            rows = await system.sql("select 1 from outbox where contact_id = $1 and state = 'SENT'", contact)
+            rows = await system.sql("select 1 from outbox where contact_id = $1 and kind = 'REPLY' and state = 'SENT'", contact)
             return bool(rows)
 
         await until("the text is sent", answered)
@@ -99,7 +99,7 @@ async def measure_turns(system: System, way: Way, words: str, *, turns: int, pho
     rows = await system.sql(
         "select extract(epoch from min(o.send_time) - min(i.receive_time))::double precision as seconds"
         " from inbox i join outbox o using (tenant_id, contact_id)"
-        " where i.contact_id = any($1) and i.kind = 'MESSAGE_IN' group by contact_id",
+        " where i.contact_id = any($1) and i.kind = 'MESSAGE_IN' and o.kind = 'REPLY' group by contact_id",
         contacts,
     )
     way.seconds += [row["seconds"] for row in rows]

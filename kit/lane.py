@@ -9,7 +9,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
+
+from kit.effects import Effect
+
+EFFECTS: Final = frozenset({"NOTE", "TASK", "FIELDS"})
+"""The kinds of deliveries that are no texts."""
 
 
 class EventKind(StrEnum):
@@ -172,7 +177,7 @@ class CompleteStatus(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Delivery:
-    """A text that this process may send, until its lease ends."""
+    """A text that this process may send, or an effect that it may have, until its lease ends."""
 
     outbox_id: int
     claim_token: str
@@ -182,6 +187,7 @@ class Delivery:
     kind: str
     channel: str
     text: str
+    """Of an effect its JSON: see `kit.effects.effect_row`."""
     attempts: int
     needs_read_back: bool
     """Whether an earlier attempt may have reached the CRM: look before sending."""
@@ -193,6 +199,8 @@ class Delivery:
     """By the database's clock, as the two above: only their distance means anything to another clock."""
     known_crm_message_ids: frozenset[str]
     """Ids that already belong to other texts of this contact."""
+    reference: str
+    """What a note or a task is found again by."""
 
 
 class DeliveryResult(StrEnum):
@@ -234,7 +242,7 @@ class Lane(Protocol):
         """Begin the work on a turn; counts the attempt before anything can break."""
         ...
 
-    async def complete_turn(
+    async def complete_turn(  # noqa: PLR0913 - all that becomes one commit
         self,
         bot: str,
         tenant_id: str,
@@ -245,12 +253,19 @@ class Lane(Protocol):
         reply: str | None,
         facts: Sequence[Fact],
         record: Mapping[str, Any],
+        effects: Sequence[Effect] = (),
     ) -> CompleteStatus:
-        """End a turn: facts, reply (None for silence), record and the messages' outcome, all or nothing."""
+        """End a turn: facts, reply (None for silence), record and the messages' outcome, all or nothing.
+
+        The effects go out after the reply, in their order.
+        """
         ...
 
     async def claim_deliveries(self, *, limit: int, lease: timedelta) -> list[Delivery]:
-        """Claim the first open text of up to `limit` contacts, checked against opt-out, owner and epoch now."""
+        """Claim the first open text and the first open effect behind it of up to `limit` contacts.
+
+        Texts are checked against opt-out, owner and epoch now; effects tell the brokerage and always may.
+        """
         ...
 
     async def finish_delivery(

@@ -5,6 +5,7 @@ arbiter's; the twin knows none.
 """
 
 import itertools
+import json
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -12,7 +13,9 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from kit.clock import Clock
+from kit.effects import Effect, effect_row
 from kit.lane import (
+    EFFECTS,
     Accepted,
     CompleteStatus,
     Debounce,
@@ -35,9 +38,11 @@ from kit.lane_memory_rows import (
     TurnRow,
     fact_row,
     forbidden,
+    heads_of,
     inbox_event,
     is_ours,
     lane_row,
+    lost_reply_task,
     messages,
     settle,
     suppress,
@@ -178,7 +183,7 @@ class MemoryLane:
         return turns
 
     def _claim(self, c: ContactRow, lease: timedelta, messages_most: int, attempts_most: int) -> Turn | None:
-        if c.open_texts():
+        if any(text.kind not in EFFECTS for text in c.open_texts()):
             c.ready_time = None
             return None
         for turn in c.turns.values():
@@ -250,7 +255,7 @@ class MemoryLane:
             turns_before=len(ended),
         )
 
-    async def complete_turn(
+    async def complete_turn(  # noqa: PLR0913 - all that becomes one commit
         self,
         bot: str,
         tenant_id: str,
@@ -261,6 +266,7 @@ class MemoryLane:
         reply: str | None,
         facts: Sequence[Fact],
         record: Mapping[str, Any],
+        effects: Sequence[Effect] = (),
     ) -> CompleteStatus:
         """See `Lane.complete_turn`."""
         c = self._contacts.get((tenant_id, contact_id))
@@ -276,6 +282,14 @@ class MemoryLane:
             c.facts[fact.name] = replace(fact, bot=bot, learn_time=self._clock())
         if reply is not None:
             self._put_text(c, "REPLY", reply)
+        for effect in effects:
+            body = effect_row(effect)
+            if body["kind"] == "FIELDS":
+                changed = {key: value for key, value in body["fields"].items() if c.crm_fields.get(key) != value}
+                c.crm_fields |= changed
+                body["fields"] = changed
+            if body.get("fields") != {}:
+                self._put_text(c, body.pop("kind"), json.dumps(body))
         turn.state, turn.record = ("SILENT" if reply is None else "REPLIED"), dict(record)
         for row in c.waiting():
             if row.message_id in turn.message_ids:
@@ -287,7 +301,7 @@ class MemoryLane:
     async def claim_deliveries(self, *, limit: int, lease: timedelta) -> list[Delivery]:
         """See `Lane.claim_deliveries`."""
         now = self._clock()
-        heads = [(text, c) for c in self._contacts.values() for text in c.open_texts()[:1]]
+        heads = [(text, c) for c in self._contacts.values() for text in heads_of(c.open_texts())]
         due = sorted((head for head in heads if head[0].next_attempt_time <= now), key=lambda h: h[0].next_attempt_time)
         found = (self._claim_text(c, text, lease) for text, c in due[:limit])
         return [delivery for delivery in found if delivery is not None]
@@ -319,6 +333,7 @@ class MemoryLane:
             first_attempt_time=text.first_attempt_time,
             claim_time=now,
             known_crm_message_ids=frozenset(t.crm_message_id for t in c.texts if t.crm_message_id is not None),
+            reference=f"ref_{text.outbox_id}",
         )
 
     async def finish_delivery(
@@ -343,7 +358,12 @@ class MemoryLane:
         text.crm_message_id = None if crm_message_id in known else crm_message_id
         text.next_attempt_time = now + wait
         text.send_time = now if result is DeliveryResult.SENT else None
-        if result is not DeliveryResult.RETRY:
+        if result is DeliveryResult.DEAD and text.kind == "FIELDS":
+            for key in json.loads(text.body)["fields"]:
+                c.crm_fields.pop(key, None)
+        elif result in (DeliveryResult.AMBIGUOUS, DeliveryResult.DEAD) and text.kind == "REPLY":
+            self._put_text(c, "TASK", json.dumps(lost_reply_task(text)))
+        if result is not DeliveryResult.RETRY and text.kind not in EFFECTS:
             self._wake_blocked(c)
         return True
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from kit.lane import Event, EventKind, Fact, InboundMessage
+from kit.lane import EFFECTS, Event, EventKind, Fact, InboundMessage
 
 FINISHED: Final = ("REPLIED", "SILENT", "HANDED_OFF")
 OPEN_TEXT: Final = ("PENDING", "CLAIMED")
@@ -45,7 +45,7 @@ class TurnRow:
 
 @dataclass(kw_only=True)
 class TextRow:
-    """A text that goes out."""
+    """A text that goes out, or an effect."""
 
     outbox_id: int
     epoch: int
@@ -85,6 +85,7 @@ class ContactRow:
     turns: dict[int, TurnRow] = field(default_factory=dict)
     facts: dict[str, Fact] = field(default_factory=dict)
     texts: list[TextRow] = field(default_factory=list)
+    crm_fields: dict[str, Any] = field(default_factory=dict)
 
     def waiting(self) -> list[InboxRow]:
         rows = [row for row in self.inbox if row.outcome == "WAITING"]
@@ -114,6 +115,23 @@ def forbidden(c: ContactRow, text: TextRow) -> str | None:
     if c.owner == "human":
         return "HUMAN_TAKEOVER"
     return "STALE_EPOCH" if c.epoch != text.epoch else None
+
+
+def heads_of(texts: Sequence[TextRow]) -> list[TextRow]:
+    """Return which of a contact's open rows may go: the first text, and an effect that nothing is before."""
+    first_text = [text for text in texts if text.kind not in EFFECTS][:1]
+    return first_text + [text for text in texts[:1] if text.kind in EFFECTS]
+
+
+def lost_reply_task(text: TextRow) -> dict[str, Any]:
+    """Return the task that finish_outbox puts out for a reply that never left."""
+    fate = "was not sent" if text.state == "DEAD" else "may or may not have been sent"
+    return {
+        "title": "A reply may not have reached the person",
+        "text": f"A reply of {text.create_time:%Y-%m-%d %H:%M} UTC {fate} ({text.cause or 'no cause known'})."
+        " It is not tried again: please look at the conversation.",
+        "due_hours": 4,
+    }
 
 
 def suppress(c: ContactRow, cause: str) -> None:

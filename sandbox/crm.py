@@ -16,7 +16,8 @@ from fastapi.responses import JSONResponse
 from kit import tokens
 from kit.clock import Clock, utc_now
 from kit.rpc import tls
-from sandbox.crm_api import SEND_KINDS, Api
+from sandbox import crm_wire
+from sandbox.crm_api import ENTRY_KINDS, SEND_KINDS, Api
 from sandbox.crm_phone import Phone
 from sandbox.crm_settings import CrmSettings
 from sandbox.crm_state import Crm, Message, Webhook
@@ -72,7 +73,7 @@ def make_app(settings: CrmSettings, *, timelines: Timelines | None = None, clock
         clock: The CRM's own time.
     """
     crm = Crm(settings.state_dir / "crm" / "journal.jsonl", clock=clock)
-    faults = Faults(SEND_KINDS | WEBHOOK_KINDS, seed=settings.crm_seed)
+    faults = Faults(SEND_KINDS | ENTRY_KINDS | WEBHOOK_KINDS, seed=settings.crm_seed)
     faults.plan(from_setting(settings.crm_faults))
     key = signing_key(settings.webhook_key_file)
     announcer = _Announcer()
@@ -149,9 +150,15 @@ def _add_control(app: FastAPI, crm: Crm, faults: Faults, settings: CrmSettings, 
 
     @app.get("/control/log")
     async def log() -> dict[str, Any]:
-        """Every text that was accepted, oldest first, and every webhook with its tries: duplicates show here."""
+        """Everything that was accepted, oldest first, and every webhook with its tries: duplicates show here."""
         messages = [asdict(message) for message in crm.messages.values()]
-        return {"messages": messages, "webhooks": [_webhook(each) for each in crm.webhooks.values()]}
+        return {
+            "messages": messages,
+            "webhooks": [_webhook(each) for each in crm.webhooks.values()],
+            "notes": [note for contact in crm.contacts.values() for note in contact.notes],
+            "tasks": [task for contact in crm.contacts.values() for task in contact.tasks],
+            "fields": {contact.id: crm_wire.fields_by_key(contact) for contact in crm.contacts.values()},
+        }
 
 
 def _webhook(webhook: Webhook) -> dict[str, Any]:

@@ -20,6 +20,8 @@ from sandbox.crm_wire import Wrong
 from sandbox.faults import Faults
 
 SEND_KINDS = frozenset(("503_not_executed", "executed_then_cut", "late", "429"))
+ENTRY_KINDS = frozenset(("entry_503_not_executed", "entry_executed_then_cut", "entry_429"))
+"""The same for notes, tasks and changes of a contact, so that a fault planned for texts hits no other."""
 INTERVAL_SECONDS = 10.0
 DAILY = 200_000
 CONVERSATIONS, CONTACTS = "2021-04-15", "2021-07-28"
@@ -77,10 +79,14 @@ class Api:
             ("POST", "/conversations/", CONVERSATIONS, self.open),
             ("POST", "/contacts/upsert", CONTACTS, self.upsert),
             ("GET", "/contacts/{contact_id}", CONTACTS, self.contact),
-            ("PUT", "/contacts/{contact_id}", CONTACTS, self.change),
+            ("PUT", "/contacts/{contact_id}", CONTACTS, self._faulty(self.change)),
             ("POST", "/contacts/{contact_id}/tags", CONTACTS, self.tag),
             ("DELETE", "/contacts/{contact_id}/tags", CONTACTS, self.tag),
-            ("POST", "/contacts/{contact_id}/notes", CONTACTS, self.note),
+            ("POST", "/contacts/{contact_id}/notes", CONTACTS, self._faulty(self.note)),
+            ("GET", "/contacts/{contact_id}/notes", CONTACTS, self.notes),
+            ("POST", "/contacts/{contact_id}/tasks", CONTACTS, self._faulty(self.task)),
+            ("GET", "/contacts/{contact_id}/tasks", CONTACTS, self.tasks),
+            ("GET", "/locations/{location_id}/customFields", CONTACTS, self.custom_fields),
         )
         for method, path, version, handler in routes:
             router.add_api_route(path, self._guarded(handler, version), methods=[method], name=f"{method} {path}")
@@ -100,6 +106,19 @@ class Api:
             return response
 
         return guarded
+
+    def _faulty(self, handler: Handler) -> Handler:
+        async def faulty(request: Request) -> Response:
+            fault = self._faults.draw(ENTRY_KINDS)
+            kind = fault.kind.removeprefix("entry_") if fault else ""
+            if kind == "503_not_executed":
+                return Response("upstream connect error", status_code=503, media_type="text/plain")
+            if kind == "429":
+                raise Wrong(429, "Too Many Requests")
+            response = await handler(request)
+            return _cut(request) if kind == "executed_then_cut" else response
+
+        return faulty
 
     def _check_headers(self, request: Request, version: str) -> None:
         if request.headers.get("authorization") != f"Bearer {self._token}":
@@ -260,6 +279,9 @@ class Api:
         before = asdict(contact)
         if "dnd_settings" in changes:
             changes = {**changes, "dnd_settings": {**contact.dnd_settings, **changes["dnd_settings"]}}
+        if "custom_fields" in changes:
+            kept = {each["id"]: each for each in (*contact.custom_fields, *changes["custom_fields"])}
+            changes = {**changes, "custom_fields": list(kept.values())}
         for name, value in changes.items():
             setattr(contact, name, value)
         contact.date_updated = self._crm.now()
@@ -288,9 +310,7 @@ class Api:
     async def note(self, request: Request) -> Response:
         """POST /contacts/{id}/notes."""
         contact = self._known(request.path_params["contact_id"])
-        body = await _json(request)
-        if not isinstance(body, dict) or not isinstance(body.get("body"), str) or not body["body"]:
-            raise Wrong(422, ["body must be a string"])
+        body = wire.note_request(await _json(request))
         note = {
             "id": new_id(),
             "body": body["body"],
@@ -300,7 +320,34 @@ class Api:
         }
         contact.notes.append(note)
         self._crm.keep(contact)
+        self._announcer.event(wire.entry_event("NoteCreate", contact, note))
         return _ok({"note": note}, status=201)
+
+    async def notes(self, request: Request) -> Response:
+        """GET /contacts/{id}/notes, newest first."""
+        return _ok({"notes": self._known(request.path_params["contact_id"]).notes[::-1]})
+
+    async def task(self, request: Request) -> Response:
+        """POST /contacts/{id}/tasks."""
+        contact = self._known(request.path_params["contact_id"])
+        body = wire.task_request(await _json(request))
+        task = {
+            "id": new_id(),
+            "contactId": contact.id,
+            **{name: body[name] for name in wire.TASK_FIELDS & body.keys()},
+        }
+        contact.tasks.append(task)
+        self._crm.keep(contact)
+        self._announcer.event(wire.entry_event("TaskCreate", contact, {**task, "dateAdded": self._crm.now()}))
+        return _ok({"task": task}, status=201)
+
+    async def tasks(self, request: Request) -> Response:
+        """GET /contacts/{id}/tasks."""
+        return _ok({"tasks": self._known(request.path_params["contact_id"]).tasks})
+
+    async def custom_fields(self, request: Request) -> Response:
+        """GET /locations/{id}/customFields."""
+        return _ok({"customFields": wire.custom_fields_json(request.path_params["location_id"])})
 
 
 async def _json(request: Request) -> object:

@@ -49,6 +49,7 @@ class Contact:
     tags: list[str] = field(default_factory=list)
     custom_fields: list[dict[str, Any]] = field(default_factory=list)
     notes: list[dict[str, str]] = field(default_factory=list)
+    tasks: list[dict[str, Any]] = field(default_factory=list)
     date_added: str = ""
     date_updated: str = ""
 

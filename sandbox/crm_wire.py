@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from sandbox.crm_state import Contact, Conversation, Message
@@ -32,6 +34,21 @@ IGNORED_FIELDS = frozenset(
     """name address1 city state postalCode website inboundDndSettings dateOfBirth country gender companyName locationId
     createNewIfDuplicateAllowed""".split()
 )
+# What a brokerage creates in its settings: key, name, type. README, "Custom fields", asks for the same.
+CUSTOM_FIELDS = (
+    ("contact.porchlight_score", "Porchlight score", "NUMERICAL"),
+    ("contact.porchlight_grade", "Porchlight grade", "TEXT"),
+    ("contact.porchlight_reasons", "Porchlight reasons", "LARGE_TEXT"),
+    ("contact.porchlight_intent", "Porchlight intent", "TEXT"),
+    ("contact.porchlight_area", "Porchlight area", "TEXT"),
+    ("contact.porchlight_home_area", "Porchlight home area", "TEXT"),
+    ("contact.porchlight_timeline", "Porchlight timeline", "TEXT"),
+    ("contact.porchlight_budget_usd", "Porchlight budget USD", "NUMERICAL"),
+    ("contact.porchlight_bedrooms", "Porchlight bedrooms", "NUMERICAL"),
+    ("contact.porchlight_financing", "Porchlight financing", "TEXT"),
+)
+NOTE_FIELDS = frozenset("userId body title color pinned".split())
+TASK_FIELDS = frozenset("title body dueDate completed assignedTo".split())
 DND_CHANNELS = frozenset(("SMS", "Call", "Email", "WhatsApp", "GMB", "FB"))
 LONGEST_TEXT = 1600
 
@@ -156,6 +173,12 @@ def contact_event(kind: str, contact: Contact) -> dict[str, Any]:
     return event
 
 
+def entry_event(kind: str, contact: Contact, entry: Mapping[str, Any]) -> dict[str, Any]:
+    """Write the webhook event of a note or a task: NoteCreate, TaskCreate."""
+    named = ("id", "assignedTo", "body", "contactId", "title", "dateAdded", "dueDate")
+    return {"type": kind, "locationId": contact.location_id, **{name: entry[name] for name in named if name in entry}}
+
+
 def send_request(body: object) -> tuple[str, str]:
     """Check the body of POST /conversations/messages; gives the contact and the text.
 
@@ -219,6 +242,68 @@ def contact_changes(body: object) -> dict[str, Any]:
             {"id": each["id"], "value": each.get("field_value", each.get("value"))} for each in changes["custom_fields"]
         ]
     return changes
+
+
+def custom_fields_json(location_id: str) -> list[dict[str, Any]]:
+    """Write a location's custom fields as GET /locations/{id}/customFields does; ids differ in every location."""
+    return [
+        {
+            "id": hashlib.sha256(f"{location_id}:{key}".encode()).hexdigest()[:20],
+            "name": name,
+            "fieldKey": key,
+            "placeholder": "",
+            "dataType": kind,
+            "position": position * 50,
+            "picklistOptions": [],
+            "locationId": location_id,
+            "model": "contact",
+        }
+        for position, (key, name, kind) in enumerate(CUSTOM_FIELDS)
+    ]
+
+
+def fields_by_key(contact: Contact) -> dict[str, Any]:
+    """Give a contact's custom fields by their keys."""
+    keys = {each["id"]: each["fieldKey"] for each in custom_fields_json(contact.location_id)}
+    return {keys.get(each["id"], each["id"]): each["value"] for each in contact.custom_fields}
+
+
+def note_request(body: object) -> dict[str, Any]:
+    """Check the body of POST /contacts/{id}/notes.
+
+    Raises:
+        Wrong: With status 400 or 422.
+    """
+    return _entry(body, NOTE_FIELDS, texts=("body",))
+
+
+def task_request(body: object) -> dict[str, Any]:
+    """Check the body of POST /contacts/{id}/tasks.
+
+    Raises:
+        Wrong: With status 400 or 422.
+    """
+    found = _entry(body, TASK_FIELDS, texts=("title", "dueDate"))
+    problems = []
+    if not isinstance(found.get("completed"), bool):
+        problems.append("completed must be a boolean value")
+    try:
+        datetime.fromisoformat(found["dueDate"])
+    except ValueError:
+        problems.append("dueDate must be a valid ISO 8601 date string")
+    if problems:
+        raise Wrong(422, problems)
+    return found
+
+
+def _entry(body: object, known: frozenset[str], *, texts: tuple[str, ...]) -> dict[str, Any]:
+    if not isinstance(body, dict):
+        raise Wrong(400, "Bad Request")
+    problems = [f"property {name} should not exist" for name in body if name not in known]
+    problems += [f"{name} must be a string" for name in texts if not isinstance(body.get(name), str) or not body[name]]
+    if problems:
+        raise Wrong(422, problems)
+    return body
 
 
 def _dnd_problems(settings: object) -> list[str]:

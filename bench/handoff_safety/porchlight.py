@@ -251,7 +251,9 @@ class Porchlight(Adapter):
             "lead", TENANT, conversation, **fence, reply="late words", facts=(), record={}
         )
         await pool.close()
-        sent = await self._admin.fetchval("select count(*) from outbox where contact_id = $1", conversation)
+        sent = await self._admin.fetchval(
+            "select count(*) from outbox where contact_id = $1 and kind = 'REPLY'", conversation
+        )
         return sent > 0 or status is not CompleteStatus.STALE, await self.owner(conversation)
 
     async def _inbound(self, conversation: str, event: Mapping[str, Any]) -> None:

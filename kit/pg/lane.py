@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from kit.effects import Effect, effect_row
 from kit.lane import (
     Accepted,
     CompleteStatus,
@@ -90,7 +91,7 @@ class PgLane:
             denied_targets=frozenset(row.get("denied_targets") or ()),
         )
 
-    async def complete_turn(
+    async def complete_turn(  # noqa: PLR0913 - all that becomes one commit
         self,
         bot: str,
         tenant_id: str,
@@ -101,9 +102,10 @@ class PgLane:
         reply: str | None,
         facts: Sequence[Fact],
         record: Mapping[str, Any],
+        effects: Sequence[Effect] = (),
     ) -> CompleteStatus:
         status = await self._pool.fetchval(
-            "select complete_turn($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+            "select complete_turn($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
             bot,
             tenant_id,
             contact_id,
@@ -113,6 +115,7 @@ class PgLane:
             reply,
             [fact_row(fact) for fact in facts],
             dict(record),
+            [effect_row(effect) for effect in effects],
         )
         return CompleteStatus(status)
 

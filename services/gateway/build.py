@@ -19,7 +19,8 @@ from kit.process import Served
 from kit.rpc import tls
 from kit.rpc.client import call, open_channel
 from services.gateway import wire
-from services.gateway.crm_ghl import GhlCrm, open_client
+from services.gateway.crm_calls import open_client
+from services.gateway.crm_ghl import GhlCrm
 from services.gateway.deliver import Deliverer
 from services.gateway.dispatch import TURN_SECONDS, Bot, Dispatcher
 from services.gateway.http import HttpServer, Intake, create_app

@@ -1,7 +1,8 @@
 """Sends what waits in the outbox: claim, send, say what became of it.
 
 The CRM has no idempotency key, so a text whose fate is unknown is looked up in the
-conversation before it is sent again. It is looked up only after a lease has passed,
+conversation before it is sent again; a note or a task is looked up by the reference
+that stands in it. Custom fields are set again: that changes nothing. It is looked up only after a lease has passed,
 so that a request which was still on its way has landed by then.
 
 Source: docs/reliability.md, facts 2 and 3, F2.
@@ -16,9 +17,10 @@ from kit import log, metrics, sms
 from kit.clock import Clock, utc_now
 from kit.crash import crash_point
 from kit.errors import ServiceUnavailable, StoreUnavailable
-from kit.lane import Delivery, DeliveryResult, Lane
-from services.gateway.crm import Crm, SendResult, SendStatus, Text
+from kit.lane import EFFECTS, Delivery, DeliveryResult, Lane
+from services.gateway.crm import Crm, Fields, Note, SendResult, SendStatus, Task, Text
 from services.gateway.dispatch import Bell
+from services.gateway.effects import Parcel, parcel_of
 
 LEASE: Final = timedelta(seconds=10)
 SEND_SECONDS: Final = 5.5
@@ -125,7 +127,7 @@ class Deliverer:
                 wait=verdict.wait,
                 needs_read_back=verdict.needs_read_back,
             )
-            crash_point("gateway.after_delivery")
+            _crash_point("gateway.after_delivery", delivery)
         # Protects the other texts on their way, which a task group would cancel. The lease
         # gives this one back, to be looked up first.
         except Exception as error:  # noqa: BLE001
@@ -136,39 +138,56 @@ class Deliverer:
             _log(verdict, facts)
 
     async def _attempt(self, delivery: Delivery, started: float) -> Verdict:
-        if delivery.kind not in ANSWERS:
+        if delivery.kind not in ANSWERS | EFFECTS:
             return Verdict(result=DeliveryResult.DEAD, cause="UNKNOWN_KIND")
         # The bot's gate saw the text before it was stored; what can be seen without the turn is looked at once
         # more. What answers a keyword is ours by law, and goes out.
         if delivery.kind == "REPLY" and (wrong := sms.defects(delivery.text, channel=delivery.channel)):
             return Verdict(result=DeliveryResult.DEAD, cause=wrong[0])
+        try:
+            parcel = parcel_of(delivery)
+        except ValueError:
+            return Verdict(result=DeliveryResult.DEAD, cause="UNREADABLE")
         if not self._live:
             return Verdict(result=DeliveryResult.DRY_RUN)
-        text = Text(
-            tenant_id=delivery.tenant_id,
-            contact_id=delivery.contact_id,
-            channel=delivery.channel,
-            text=delivery.text,
-            conversation_id=delivery.conversation_id,
-        )
         too_old = delivery.claim_time - delivery.create_time > OLDEST
-        if delivery.needs_read_back and (found := await self._look_up(delivery, text, too_old=too_old)) is not None:
+        if delivery.needs_read_back and (found := await self._look_up(delivery, parcel, too_old=too_old)) is not None:
             return found
         if too_old:
             return Verdict(result=DeliveryResult.DEAD, cause="TOO_OLD")
         if asyncio.get_running_loop().time() + SEND_SECONDS > started + self._lease.total_seconds():
             # What is sent after the lease may be sent by two.
             return self._again(delivery, "LEASE_TOO_SHORT", needs_read_back=False)
-        crash_point("gateway.before_crm_post")
-        sent = await self._crm.send(text)
-        crash_point("gateway.after_crm_post")
+        _crash_point("gateway.before_crm_post", delivery)
+        sent = await self._send(parcel)
+        _crash_point("gateway.after_crm_post", delivery)
         return self._judge(delivery, sent)
 
-    async def _look_up(self, delivery: Delivery, text: Text, *, too_old: bool) -> Verdict | None:
-        # Only distances of the database's times mean anything beside our clock.
-        since = self._clock() - (delivery.claim_time - delivery.first_attempt_time)
+    async def _send(self, parcel: Parcel) -> SendResult:
+        match parcel:
+            case Text():
+                return await self._crm.send(parcel)
+            case Note():
+                return await self._crm.create_note(parcel)
+            case Task():
+                return await self._crm.create_task(parcel)
+            case Fields():
+                return await self._crm.set_fields(parcel)
+
+    async def _find(self, delivery: Delivery, parcel: Parcel) -> str | None:
+        match parcel:
+            case Text():
+                # Only distances of the database's times mean anything beside our clock.
+                since = self._clock() - (delivery.claim_time - delivery.first_attempt_time)
+                return await self._crm.find(parcel, since=since, known=delivery.known_crm_message_ids)
+            case Note() | Task():
+                return await self._crm.find_entry(parcel)
+            case Fields():
+                return None
+
+    async def _look_up(self, delivery: Delivery, parcel: Parcel, *, too_old: bool) -> Verdict | None:
         try:
-            found = await self._crm.find(text, since=since, known=delivery.known_crm_message_ids)
+            found = await self._find(delivery, parcel)
         except ServiceUnavailable:
             if too_old:
                 return Verdict(result=DeliveryResult.AMBIGUOUS, cause="CRM_NEVER_ANSWERED")
@@ -182,7 +201,9 @@ class Deliverer:
     def _judge(self, delivery: Delivery, sent: SendResult) -> Verdict:
         match sent.status:
             case SendStatus.SENT:
-                return Verdict(result=DeliveryResult.SENT, crm_message_id=sent.crm_message_id)
+                return Verdict(result=DeliveryResult.SENT, cause=sent.cause or None, crm_message_id=sent.crm_message_id)
+            case SendStatus.SKIPPED:
+                return Verdict(result=DeliveryResult.SUPPRESSED, cause=sent.cause)
             case SendStatus.REFUSED:
                 return Verdict(result=DeliveryResult.DEAD, cause=sent.cause)
             case SendStatus.NOT_SENT:
@@ -196,6 +217,11 @@ class Deliverer:
         return Verdict(
             result=DeliveryResult.RETRY, cause=cause, wait=timedelta(seconds=wait), needs_read_back=needs_read_back
         )
+
+
+def _crash_point(name: str, delivery: Delivery) -> None:
+    # Points of their own for effects, so that whoever waits for a text does not catch a note.
+    crash_point(f"{name}_of_effect" if delivery.kind in EFFECTS else name)
 
 
 def back_off_seconds(attempts: int) -> float:

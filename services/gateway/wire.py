@@ -15,6 +15,7 @@ from porchlight.ops.v1 import ops_service_pb2 as ops_pb
 from kit.errors import InvalidField
 from kit.facts_wire import fact_to_proto
 from kit.lane import Fact, Turn
+from services.gateway.effects import words_of
 
 PAGE_DEFAULT: Final = 50
 PAGE_MOST: Final = 200
@@ -168,7 +169,7 @@ def _outbound(body: Mapping[str, Any]) -> contact_pb.OutboundEvent:
     event = contact_pb.OutboundEvent(
         outbox_id=str(body["outbox_id"]),
         kind=body["kind"],
-        text=body["body"],
+        text=words_of(body["kind"], body["body"]),
         state=body["state"],
         cause=body["cause"] or "",
         crm_message_id=body["crm_message_id"] or "",

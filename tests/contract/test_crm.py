@@ -1,6 +1,7 @@
 """What the gateway may rely on in a CRM: the twin in memory, and the adapter against the stand-in over a socket."""
 
 import asyncio
+import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -13,18 +14,23 @@ import pytest
 from kit.errors import ServiceUnavailable
 from services.gateway.crm import (
     Crm,
+    Fields,
     MemoryCrm,
+    Note,
     SendResult,
     SendStatus,
+    Task,
     Text,
     execute_then_cut,
     fail_unexecuted,
     refuse_for_good,
     refuse_for_now,
 )
-from services.gateway.crm_ghl import GhlCrm, open_client
+from services.gateway.crm_calls import open_client
+from services.gateway.crm_ghl import GhlCrm
 from services.gateway.rate import Bucket
 from tests.support.gateway import LOC, TOKEN, running_crm
+from tests.support.openapi import misfits, vendors
 
 NOBODY = frozenset[str]()
 
@@ -38,9 +44,23 @@ class World:
     sent: Callable[[], Awaitable[list[str]]]
     leave: Callable[[], Awaitable[None]]
     """Makes the CRM unreachable."""
+    entries: Callable[[], Awaitable[list[str]]]
+    """What stands in notes and tasks, oldest first."""
+    fields: Callable[[], Awaitable[dict[str, Any]]]
 
     def text(self, words: str = "hello") -> Text:
         return Text(tenant_id=LOC, contact_id=self.contact_id, channel="SMS", text=words)
+
+    def entry(self, kind: str, reference: str = "ref_1") -> Note | Task:
+        about = {"tenant_id": LOC, "contact_id": self.contact_id, "text": f"see ({reference})", "reference": reference}
+        return Note(**about) if kind == "note" else Task(**about, title="Call", due_time=datetime.now(UTC))
+
+    async def create(self, entry: Note | Task) -> SendResult:
+        return await (self.crm.create_note(entry) if isinstance(entry, Note) else self.crm.create_task(entry))
+
+    async def set(self, **values: str | int | bool) -> SendResult:
+        values = {f"contact.porchlight_{name}": value for name, value in values.items()}
+        return await self.crm.set_fields(Fields(tenant_id=LOC, contact_id=self.contact_id, values=values))
 
     async def find(self, words: str = "hello", *, known: frozenset[str] = NOBODY, since: datetime | None = None):
         return await self.crm.find(self.text(words), since=since or datetime.now(UTC), known=known)
@@ -48,7 +68,7 @@ class World:
 
 @pytest.fixture
 async def memory_world() -> World:
-    crm = MemoryCrm()
+    crm = MemoryCrm(field_keys=frozenset({"contact.porchlight_score", "contact.porchlight_grade"}))
     faults = {"429": refuse_for_now, "422": refuse_for_good, "503": fail_unexecuted, "cut": execute_then_cut}
 
     async def plan(fault: str) -> None:
@@ -60,7 +80,13 @@ async def memory_world() -> World:
     async def leave() -> None:
         crm.reachable = False
 
-    return World(crm=crm, contact_id="c_1", plan=plan, sent=sent, leave=leave)
+    async def entries() -> list[str]:
+        return [entry.text for _, entry in crm.entries]
+
+    async def fields() -> dict[str, Any]:
+        return crm.fields.get((LOC, "c_1"), {})
+
+    return World(crm=crm, contact_id="c_1", plan=plan, sent=sent, leave=leave, entries=entries, fields=fields)
 
 
 @pytest.fixture
@@ -74,11 +100,27 @@ async def ghl_world(tmp_path) -> AsyncIterator[World]:
             else:
                 kinds = {"429": "429", "503": "503_not_executed", "cut": "executed_then_cut"}
                 await stand_in.fault(kinds[fault], next=1)
+                await stand_in.fault(f"entry_{kinds[fault]}", next=1)
 
         async def leave() -> None:
             client.base_url = httpx2.URL("http://127.0.0.1:9")
 
-        made = World(crm=crm, contact_id=await stand_in.contact(), plan=plan, sent=stand_in.sent, leave=leave)
+        async def entries() -> list[str]:
+            log = await stand_in.log()
+            return [entry["body"] for entry in (*log["notes"], *log["tasks"])]
+
+        async def fields() -> dict[str, Any]:
+            return (await stand_in.log())["fields"][made.contact_id]
+
+        made = World(
+            crm=crm,
+            contact_id=await stand_in.contact(),
+            plan=plan,
+            sent=stand_in.sent,
+            leave=leave,
+            entries=entries,
+            fields=fields,
+        )
         yield made
 
 
@@ -151,6 +193,58 @@ async def test_crm_that_cannot_be_reached_was_not_told(world):
     assert (await world.crm.send(world.text())).status is SendStatus.NOT_SENT
     with pytest.raises(ServiceUnavailable):
         await world.find()
+
+
+@pytest.fixture(params=["note", "task"])
+def kind(request) -> str:
+    return request.param
+
+
+async def test_note_and_task_are_made_and_found_by_their_reference(world, kind):
+    made = await world.create(world.entry(kind))
+    assert made.status is SendStatus.SENT and made.crm_message_id
+    assert await world.crm.find_entry(world.entry(kind)) == made.crm_message_id
+    assert await world.crm.find_entry(world.entry(kind, "ref_2")) is None
+    assert await world.entries() == ["see (ref_1)"]
+
+
+async def test_cut_connection_leaves_one_note_or_task_that_is_found(world, kind):
+    await world.plan("cut")
+    assert (await world.create(world.entry(kind))).status is SendStatus.UNKNOWN
+    assert await world.crm.find_entry(world.entry(kind)) is not None
+    assert await world.entries() == ["see (ref_1)"]
+
+
+@pytest.mark.parametrize(("fault", "status"), [("429", SendStatus.NOT_SENT), ("503", SendStatus.UNKNOWN)])
+async def test_note_or_task_that_was_not_made_is_not_found(world, kind, fault, status):
+    await world.plan(fault)
+    assert (await world.create(world.entry(kind))).status is status
+    assert await world.crm.find_entry(world.entry(kind)) is None
+
+
+async def test_crm_that_cannot_be_reached_was_told_nothing_and_is_asked_nothing(world, kind):
+    await world.leave()
+    assert (await world.create(world.entry(kind))).status is SendStatus.NOT_SENT
+    assert (await world.set(score=40)).status is SendStatus.NOT_SENT
+    with pytest.raises(ServiceUnavailable):
+        await world.crm.find_entry(world.entry(kind))
+
+
+async def test_fields_are_set_by_their_keys_and_others_stay(world):
+    await world.set(score=40, grade="warm")
+    assert (await world.set(score=60)).status is SendStatus.SENT
+    assert await world.fields() == {"contact.porchlight_score": 60, "contact.porchlight_grade": "warm"}
+
+
+async def test_field_that_the_location_lacks_is_left_out_with_a_cause(world):
+    set_ = await world.set(score=40, shoe_size=44)
+    assert (set_.status, set_.cause) == (SendStatus.SENT, "FIELDS_MISSING")
+    assert await world.fields() == {"contact.porchlight_score": 40}
+
+
+async def test_fields_that_the_location_all_lacks_are_skipped(world):
+    set_ = await world.set(shoe_size=44)
+    assert (set_.status, set_.cause, await world.fields()) == (SendStatus.SKIPPED, "FIELDS_MISSING", {})
 
 
 # --- HighLevel's alone -------------------------------------------------------------------------------------------
@@ -274,7 +368,7 @@ async def test_call_over_our_own_limit_waits_or_is_put_off():
     crm = a_ghl(lambda _: httpx2.Response(200, json={"messageId": "m"}, headers={"x-ratelimit-remaining": "1"}))
     await crm.send(a_text())
     await crm.send(a_text())
-    crm._buckets[LOC].learn(-20)
+    crm._calls.buckets[LOC].learn(-20)
     assert (await crm.send(a_text())).cause == "CRM_RATE"
 
 
@@ -292,3 +386,80 @@ def test_bucket_takes_the_crms_word_for_what_is_left():
     bucket.give_back()
     bucket.learn(50)
     assert bucket.take(0.0) > 0.0
+
+
+def a_location(*fields: dict[str, str]) -> tuple[list[httpx2.Request], Callable[[httpx2.Request], httpx2.Response]]:
+    """A CRM that has these custom fields, and what it was asked."""
+    seen: list[httpx2.Request] = []
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        seen.append(request)
+        if request.method == "GET":
+            return httpx2.Response(200, json={"customFields": list(fields)})
+        return httpx2.Response(200, json={"contact": {"id": "c_1"}, "note": {"id": "n_1"}, "task": {"id": "t_1"}})
+
+    return seen, answer
+
+
+SCORE = {"id": "f_1", "fieldKey": "contact.porchlight_score", "dataType": "NUMERICAL"}
+GRADE = {"id": "f_2", "fieldKey": "contact.porchlight_grade", "dataType": "TEXT"}
+
+
+def the_fields(**values: str | int | bool) -> Fields:
+    keyed = {f"contact.porchlight_{name}": value for name, value in values.items()}
+    return Fields(tenant_id=LOC, contact_id="c_1", values=keyed)
+
+
+async def test_field_ids_are_asked_for_once():
+    seen, answer = a_location(SCORE, GRADE)
+    crm = a_ghl(answer)
+    for score in (1, 2):
+        await crm.set_fields(the_fields(score=score, grade="hot"))
+    assert [request.method for request in seen] == ["GET", "PUT", "PUT"]
+    assert json.loads(seen[-1].content) == {
+        "customFields": [{"id": "f_1", "field_value": 2}, {"id": "f_2", "field_value": "hot"}]
+    }
+
+
+async def test_missing_field_is_reported_once_and_asked_for_again_later(capsys):
+    seen, answer = a_location(SCORE)
+    now = [0.0]
+    client = httpx2.AsyncClient(base_url="http://crm", transport=httpx2.MockTransport(answer))
+    crm = GhlCrm(client, token=TOKEN, monotonic=lambda: now[0])
+    for now[0] in (0.0, 5.0, 700.0):
+        await crm.set_fields(the_fields(score=1, grade="hot"))
+    assert [request.method for request in seen] == ["GET", "PUT", "PUT", "GET", "PUT"]
+    assert capsys.readouterr().out.count("field.missing") == 1
+
+
+@pytest.mark.parametrize("answer", [b"<html>", b"[]", b"{}", b'{"customFields": 1}'])
+async def test_list_of_fields_that_cannot_be_read_is_asked_for_again(answer):
+    crm = a_ghl(lambda _: httpx2.Response(200, content=answer))
+    assert (await crm.set_fields(the_fields(score=1))).status is SendStatus.NOT_SENT
+
+
+@pytest.mark.parametrize("answer", [b"<html>", b"[]", b"{}", b'{"notes": {}}'])
+async def test_list_of_notes_that_cannot_be_read_is_no_answer(answer):
+    crm = a_ghl(lambda _: httpx2.Response(200, content=answer))
+    with pytest.raises(ServiceUnavailable):
+        await crm.find_entry(Note(tenant_id=LOC, contact_id="c_1", text="x", reference="ref"))
+
+
+@pytest.mark.outside
+async def test_requests_fit_the_vendors_own_description():
+    spec = vendors("contacts")
+    seen, answer = a_location(SCORE, GRADE)
+    crm = a_ghl(answer)
+    about = {"tenant_id": LOC, "contact_id": "c_1", "text": "x", "reference": "r"}
+    await crm.create_note(Note(**about))
+    await crm.create_task(Task(**about, title="Call", due_time=datetime.now(UTC)))
+    await crm.set_fields(the_fields(score=1, grade="hot"))
+    for request, path in zip(
+        [request for request in seen if request.method != "GET"],
+        ("/contacts/{contactId}/notes", "/contacts/{contactId}/tasks", "/contacts/{contactId}"),
+        strict=True,
+    ):
+        operation = spec["paths"][path][request.method.lower()]
+        schema = operation["requestBody"]["content"]["application/json"]["schema"]
+        assert list(misfits(json.loads(request.content), schema, spec, path)) == []
+        assert request.headers["version"] == operation["parameters"][0]["schema"]["enum"][0]

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from kit.effects import Effect, Fields, Note, Task
 from kit.lane import (
     Accepted,
     CompleteStatus,
@@ -75,7 +77,14 @@ class World:
             bot or turn.bot, turn.tenant_id, turn.contact_id, epoch=turn.epoch, turn_no=turn.turn_no
         )
 
-    async def complete(self, turn: Turn, reply: str | None = "hi", *, facts: tuple[Fact, ...] = ()) -> CompleteStatus:
+    async def complete(
+        self,
+        turn: Turn,
+        reply: str | None = "hi",
+        *,
+        facts: tuple[Fact, ...] = (),
+        effects: tuple[Effect, ...] = (),
+    ) -> CompleteStatus:
         return await self.lane.complete_turn(
             turn.bot,
             turn.tenant_id,
@@ -85,13 +94,14 @@ class World:
             reply=reply,
             facts=facts,
             record={"move": "ask"},
+            effects=effects,
         )
 
-    async def replies(self, text: str = "hello", reply: str = "hi") -> Turn:
+    async def replies(self, text: str = "hello", reply: str | None = "hi", *effects: Effect) -> Turn:
         await self.says(text)
         turn = await self.claim_one()
         await self.open(turn)
-        assert await self.complete(turn, reply) is CompleteStatus.COMPLETED
+        assert await self.complete(turn, reply, effects=effects) is CompleteStatus.COMPLETED
         return turn
 
     async def deliveries(self) -> list[Delivery]:
@@ -671,6 +681,120 @@ async def test_text_goes_to_the_conversation_and_channel_it_answers(world):
 
 
 # --- what people look at -----------------------------------------------------------------------------------------
+
+
+# --- effects -----------------------------------------------------------------------------------------------------
+
+A_NOTE = Note(text="wants to see it")
+A_TASK = Task(title="Call", text="wants to see it", due_hours=2)
+
+
+def scored(score: int) -> Fields:
+    return Fields(values={"contact.porchlight_score": score, "contact.porchlight_grade": "warm"})
+
+
+async def test_effects_go_out_after_the_reply_in_their_order(world):
+    await world.replies("hello", "hi", A_TASK, scored(40), A_NOTE)
+    assert [json.loads(text) if text != "hi" else text for text in await world.delivers()] == [
+        "hi",
+        {"title": "Call", "text": "wants to see it", "due_hours": 2},
+        {"fields": {"contact.porchlight_score": 40, "contact.porchlight_grade": "warm"}},
+        {"text": "wants to see it"},
+    ]
+
+
+async def test_effects_of_a_silent_turn_go_out(world):
+    await world.replies("hello", None, A_NOTE)
+    assert len(await world.delivers()) == 1
+
+
+async def test_effects_of_a_stale_turn_are_not_written(world):
+    await world.says()
+    turn = await world.claim_one()
+    await world.happens(EventKind.HUMAN_MESSAGE)
+    assert await world.complete(turn, effects=(A_NOTE, scored(40))) is CompleteStatus.STALE
+    assert [kind for kind, _ in await world.texts() if kind in ("REPLY", "FIELDS")] == []
+
+
+async def test_effects_of_a_finished_turn_are_written_once(world):
+    turn = await world.replies("hello", "hi", A_NOTE)
+    assert await world.complete(turn, effects=(A_NOTE,)) is CompleteStatus.FINISHED
+    assert await world.texts() == [("REPLY", "PENDING"), ("NOTE", "PENDING")]
+
+
+async def test_only_fields_that_changed_go_out(world):
+    await world.replies("hello", "hi", scored(40))
+    await world.delivers()
+    await world.replies("and?", "well", scored(40))
+    assert await world.delivers() == ["well"]
+    await world.replies("oh", "yes", scored(60))
+    assert [json.loads(text) for text in (await world.delivers())[1:]] == [{"fields": {"contact.porchlight_score": 60}}]
+
+
+async def test_fields_that_the_crm_refused_go_out_again(world):
+    await world.replies("hello", None, scored(40))
+    (delivery,) = await world.deliveries()
+    await world.lane.finish_delivery(delivery, DeliveryResult.DEAD, cause="CRM_400")
+    await world.replies("hello", None, scored(40))
+    assert len(await world.deliveries()) == 1
+
+
+@pytest.mark.parametrize(
+    "happening",
+    [EventKind.HUMAN_MESSAGE, EventKind.DND, "STOP"],
+)
+async def test_effect_goes_out_whatever_keeps_texts_back(world, happening):
+    await world.replies("hello", "hi", A_NOTE)
+    if happening == "STOP":
+        await world.says_keyword(Keyword.STOP)
+    else:
+        await world.happens(happening, dnd=True)
+    states = {kind: state for kind, state in await world.texts()}
+    assert states["REPLY"] == "SUPPRESSED"
+    sent = await world.delivers()
+    assert json.dumps({"text": "wants to see it"}) in [json.dumps(json.loads(text)) for text in sent if text[0] == "{"]
+
+
+async def test_effect_that_waits_holds_up_neither_the_next_turn_nor_its_reply(world):
+    await world.replies("hello", "hi", A_NOTE)
+    reply = (await world.deliveries())[0]
+    await world.lane.finish_delivery(reply, DeliveryResult.SENT, crm_message_id="crm_1")
+    (note,) = await world.deliveries()
+    await world.lane.finish_delivery(note, DeliveryResult.RETRY, cause="CRM_503", wait=seconds(300))
+    await world.replies("again", "yes", scored(40))
+    assert [delivery.text for delivery in await world.deliveries()] == ["yes"]
+
+
+async def test_effects_of_a_contact_keep_their_order_when_one_must_wait(world):
+    await world.replies("hello", None, A_TASK, A_NOTE)
+    (task,) = await world.deliveries()
+    assert task.kind == "TASK"
+    await world.lane.finish_delivery(task, DeliveryResult.RETRY, cause="CRM_503", wait=seconds(300))
+    assert await world.deliveries() == []
+    await world.step(seconds(301))
+    assert [delivery.kind for delivery in await world.deliveries()] == ["TASK"]
+
+
+async def test_every_effect_has_a_reference_of_its_own_that_stays(world):
+    await world.replies("hello", None, A_TASK, A_NOTE)
+    (task,) = await world.deliveries()
+    await world.step(TEXT_LEASE + seconds(1))
+    (again,) = await world.deliveries()
+    assert (again.reference, again.needs_read_back) == (task.reference, True)
+    await world.lane.finish_delivery(again, DeliveryResult.SENT, crm_message_id="task_1")
+    (note,) = await world.deliveries()
+    assert note.reference != task.reference
+
+
+@pytest.mark.parametrize("result", [DeliveryResult.DEAD, DeliveryResult.AMBIGUOUS])
+async def test_reply_that_never_left_is_made_known_to_the_brokerage(world, result):
+    await world.replies()
+    (reply,) = await world.deliveries()
+    await world.lane.finish_delivery(reply, result, cause="CRM_NEVER_ANSWERED")
+    (task,) = await world.deliveries()
+    assert (task.kind, "CRM_NEVER_ANSWERED" in task.text) == ("TASK", True)
+    await world.lane.finish_delivery(task, result, cause="TOO_OLD")
+    assert await world.deliveries() == []
 
 
 async def test_timeline_of_an_unknown_contact_is_none(world):

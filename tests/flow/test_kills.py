@@ -9,13 +9,16 @@ from typing import Any
 import httpx2
 import pytest
 
+from kit.lane import EFFECTS
 from tests.support.system import System, until
 
 pytestmark = pytest.mark.timeout(300)
 
 PEOPLE = 10
 TEXTS = ("hi", "I need to sell my house", "sorry, I meant I want to buy")
-CRM_FAULTS = "503_not_executed:0.1,executed_then_cut:0.1,429:0.05:0.5"
+CRM_FAULTS = (
+    "503_not_executed:0.1,executed_then_cut:0.1,429:0.05:0.5,entry_503_not_executed:0.1,entry_executed_then_cut:0.1"
+)
 FINAL = {"REPLIED", "SUPPRESSED", "ESCALATED_HUMAN", "DEAD_LETTER", "RECORDED"}
 PROCESSES = ("lead", "seller", "buyer", "handoff", "cache", "gateway", "crm", "claude", "valkey", "postgres")
 
@@ -60,7 +63,9 @@ async def check_invariants(system: System) -> collections.Counter[str]:
     await until("everything is settled", settled, seconds=90)
     log = (await patiently(lambda: system.http.get(f"{system.phone_page}/control/log"))).json()
     inbox = await system.sql("select crm_message_id, outcome, cause from inbox where kind = 'MESSAGE_IN'")
-    outbox = await system.sql("select contact_id, body, state, cause, crm_message_id from outbox")
+    put_out = await system.sql("select contact_id, kind, body, state, cause, crm_message_id from outbox")
+    outbox = [row for row in put_out if row["kind"] not in EFFECTS]
+    entries = [row for row in put_out if row["kind"] in ("NOTE", "TASK") and row["state"] == "SENT"]
     taken = [each for each in log["messages"] if each["direction"] == "outbound"]
     accepted = {
         each["message_id"]
@@ -73,7 +78,10 @@ async def check_invariants(system: System) -> collections.Counter[str]:
     assert {each["id"] for each in taken} == {row["crm_message_id"] for row in outbox if row["state"] == "SENT"}, (
         "the CRM has texts that no outbox row knows, or the other way round"
     )
-    assert not duplicates(row["crm_message_id"] for row in outbox if row["crm_message_id"])
+    assert sorted(each["id"] for each in (*log["notes"], *log["tasks"])) == sorted(
+        row["crm_message_id"] for row in entries
+    ), "the CRM has notes or tasks twice, or such that no outbox row knows"
+    assert not duplicates(row["crm_message_id"] for row in put_out if row["crm_message_id"])
     texts = collections.Counter((each["contact_id"], each["body"]) for each in taken)
     meant = collections.Counter((row["contact_id"], row["body"]) for row in outbox)
     assert not texts - meant, "a text went out more often than it was meant"
@@ -107,7 +115,7 @@ async def test_sigkill_of_every_process_once_loses_nothing_and_repeats_nothing(t
     [
         ("gateway.after_inbox_commit:37,bot.during_model_call:13", ("gateway", "lead")),
         ("gateway.after_claim:17,bot.after_complete_turn:13", ("gateway", "lead")),
-        ("gateway.after_crm_post:11", ("gateway",)),
+        ("gateway.after_crm_post:11,gateway.after_crm_post_of_effect:7", ("gateway",)),
     ],
 )
 async def test_sigkill_at_a_named_point_loses_nothing_and_repeats_nothing(

@@ -24,9 +24,9 @@ from sandbox.crm import make_app
 from sandbox.crm_settings import CrmSettings
 from sandbox.crm_timeline import GatewayTimelines
 from sandbox.serving import bind, server
+from tests.support.openapi import misfits, vendors
 
 TOKEN = "pit-test"
-SPEC = Path(__file__).parents[2] / ".." / "shared" / "ghl" / "normalized"
 CONVERSATIONS = {"authorization": f"Bearer {TOKEN}", "version": "2021-04-15"}
 CONTACTS = {"authorization": f"Bearer {TOKEN}", "version": "2021-07-28"}
 
@@ -267,13 +267,38 @@ async def test_tags_notes_and_upsert_keep_what_they_are_given(crm, gateway):
     }
 
 
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("notes", {"body": ""}),
+        ("notes", {"body": "x", "text": "y"}),
+        ("tasks", {"title": "call", "dueDate": "2026-11-27T09:00:00Z"}),
+        ("tasks", {"title": "call", "dueDate": "tomorrow", "completed": False}),
+        ("tasks", {"dueDate": "2026-11-27T09:00:00Z", "completed": False}),
+    ],
+)
+async def test_a_note_or_task_that_lacks_something_is_refused(crm, path, body):
+    answer = await crm.post(f"/contacts/{await a_contact(crm)}/{path}", json=body, headers=CONTACTS)
+    assert answer.status_code == 422
+
+
+async def test_custom_fields_are_merged_and_their_ids_differ_by_location(crm):
+    contact_id = await a_contact(crm)
+    ours, theirs = [
+        (await crm.get(f"/locations/{each}/customFields", headers=CONTACTS)).json()["customFields"]
+        for each in ("loc_sandbox", "loc_other")
+    ]
+    assert not {each["id"] for each in ours} & {each["id"] for each in theirs}
+    for field, value in zip(ours, (40, "warm"), strict=False):
+        body = {"customFields": [{"id": field["id"], "field_value": value}]}
+        assert (await crm.put(f"/contacts/{contact_id}", json=body, headers=CONTACTS)).status_code == 200
+    shown = (await crm.get(f"/contacts/{contact_id}", headers=CONTACTS)).json()["contact"]["customFields"]
+    assert [each["value"] for each in shown] == [40, "warm"]
+
+
 @pytest.mark.outside
 async def test_answers_fit_the_vendors_own_description(crm):
-    if not SPEC.is_dir():
-        pytest.skip("../shared/ghl is not here")
-    conversations, contacts = (
-        json.loads((SPEC / f"{name}.json").read_text()) for name in ("conversations", "contacts")
-    )
+    conversations, contacts, locations = map(vendors, ("conversations", "contacts", "locations"))
     contact_id = await a_contact(crm)
     sent = (await send(crm, contact_id)).json()
     opened = await crm.post(
@@ -284,6 +309,14 @@ async def test_answers_fit_the_vendors_own_description(crm):
     shown = await crm.get(f"/contacts/{contact_id}", headers=CONTACTS)
     dnd = {"dndSettings": {"SMS": {"status": "active"}}, "tags": ["x"]}
     changed = await crm.put(f"/contacts/{contact_id}", json=dnd, headers=CONTACTS)
+    entries = {}
+    for name, given in (
+        ("notes", {"body": "called"}),
+        ("tasks", {"title": "call", "dueDate": "2026-11-27T09:00:00.000Z", "completed": False}),
+    ):
+        entries[name] = await crm.post(f"/contacts/{contact_id}/{name}", json=given, headers=CONTACTS)
+        entries[f"{name} listed"] = await crm.get(f"/contacts/{contact_id}/{name}", headers=CONTACTS)
+    fields = await crm.get("/locations/loc_sandbox/customFields", headers=CONTACTS)
     for spec, name, body in (
         (conversations, "SendMessageResponseDto", sent),
         (conversations, "CreateConversationSuccessResponse", opened.json()),
@@ -291,33 +324,13 @@ async def test_answers_fit_the_vendors_own_description(crm):
         (conversations, "GetMessagesByConversationResponseDto", history.json()["messages"]),
         (contacts, "ContactsByIdSuccessfulResponseDto", shown.json()),
         (contacts, "UpdateContactsSuccessfulResponseDto", changed.json()),
+        (contacts, "GetCreateUpdateNoteSuccessfulResponseDto", entries["notes"].json()),
+        (contacts, "GetNotesListSuccessfulResponseDto", entries["notes listed"].json()),
+        (contacts, "TaskByIsSuccessfulResponseDto", entries["tasks"].json()),
+        (contacts, "TasksListSuccessfulResponseDto", entries["tasks listed"].json()),
+        (locations, "CustomFieldsListSuccessfulResponseDto", fields.json()),
     ):
         assert list(misfits(body, {"$ref": f"#/components/schemas/{name}"}, spec, name)) == []
-
-
-def misfits(value, schema, spec, place):
-    """Find where a value does not fit an OpenAPI schema: types, required names, choices."""
-    while "$ref" in schema:
-        schema = spec["components"]["schemas"][schema["$ref"].rsplit("/", 1)[-1]]
-    for part in schema.get("allOf", ()):
-        yield from misfits(value, part, spec, place)
-    kinds = {"string": str, "boolean": bool, "array": list, "object": dict, "number": (int, float), "integer": int}
-    kind = schema.get("type")
-    if kind in kinds and not isinstance(value, kinds[kind]):
-        yield f"{place}: {kind} expected"
-        return
-    if "enum" in schema and value not in schema["enum"]:
-        yield f"{place}: {value!r} is not one of the choices"
-    if isinstance(value, dict):
-        for name in schema.get("required", ()):
-            if name not in value:
-                yield f"{place}.{name}: missing"
-        for name, sub in schema.get("properties", {}).items():
-            if name in value:
-                yield from misfits(value[name], sub, spec, f"{place}.{name}")
-    if isinstance(value, list) and "items" in schema:
-        for number, each in enumerate(value):
-            yield from misfits(each, schema["items"], spec, f"{place}[{number}]")
 
 
 # --- webhooks ----------------------------------------------------------------------------------------------------

@@ -3,18 +3,21 @@
 import asyncio
 import contextlib
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
+from kit.effects import Effect, Fields, Note, Task
 from kit.lane import Delivery, DeliveryResult, EventKind, Keyword
 from kit.pg.lane import PgLane
 from kit.pg.listen import Doorbell
 from kit.pg.pool import open_pool
-from services.gateway.crm import MemoryCrm, SendResult, SendStatus, Text, execute_then_cut
-from services.gateway.crm_ghl import GhlCrm, open_client
+from services.gateway.crm import MemoryCrm, SendResult, SendStatus, Text, execute_then_cut, refuse_for_good
+from services.gateway.crm_calls import open_client
+from services.gateway.crm_ghl import GhlCrm
 from services.gateway.deliver import Deliverer, back_off_seconds
+from services.gateway.effects import parcel_of
 from tests.support.gateway import LOC, TOKEN, rows, running, running_crm, says, shift_clock, until
 
 TEXTS = "select body, state, cause, attempts, crm_message_id, needs_read_back from porchlight.outbox order by outbox_id"
@@ -84,13 +87,21 @@ def over_time(database, settled):
     return run
 
 
-async def reply(lane: PgLane, contact_id: str, words: str) -> None:
+async def reply(lane: PgLane, contact_id: str, words: str | None, *effects: Effect) -> None:
     """Let a bot answer a message; the contact has no text waiting."""
     await says(lane, contact_id)
     turns = await lane.claim(limit=100, lease=timedelta(seconds=25), messages_most=20, attempts_most=3)
     (turn,) = [turn for turn in turns if turn.contact_id == contact_id]
     await lane.complete_turn(
-        turn.bot, LOC, contact_id, epoch=turn.epoch, turn_no=turn.turn_no, reply=words, facts=(), record={}
+        turn.bot,
+        LOC,
+        contact_id,
+        epoch=turn.epoch,
+        turn_no=turn.turn_no,
+        reply=words,
+        facts=(),
+        record={},
+        effects=effects,
     )
 
 
@@ -226,10 +237,12 @@ async def test_refused_text_is_dead_with_its_cause_and_the_next_goes_on(lane, cr
         await over_time()
         await reply(lane, await stand_in.contact(), "hello")
         await over_time()
-    assert [(text["state"], text["cause"]) for text in await texts()] == [("DEAD", "CRM_400"), ("SENT", None)]
+    # The task that tells of it is refused too: the CRM knows nobody of that id.
+    fates = [(text["state"], text["cause"]) for text in await texts()]
+    assert fates == [("DEAD", "CRM_400"), ("DEAD", "CRM_404"), ("SENT", None)]
 
 
-async def test_text_the_crm_never_takes_is_dead_after_a_day(lane, bell, texts, database, over_time):
+async def test_text_the_crm_never_takes_is_dead_after_a_day(lane, bell, texts, database):
     crm = MemoryCrm(reachable=False)
     await reply(lane, "c_1", "hi there")
     async with running(deliverer(lane, crm, bell)):
@@ -237,12 +250,12 @@ async def test_text_the_crm_never_takes_is_dead_after_a_day(lane, bell, texts, d
     # The day passes between two attempts: in the middle of one its lease would end, and the text might be out.
     await shift_clock(database.admin_url, timedelta(hours=25))
     async with running(deliverer(lane, crm, bell)):
-        await over_time()
-    (text,) = await texts()
-    assert (text["state"], text["cause"]) == ("DEAD", "TOO_OLD")
+        await until(lambda: _first_ended(texts))
+    text, task = await texts()
+    assert (text["state"], text["cause"], "TOO_OLD" in task["body"]) == ("DEAD", "TOO_OLD", True)
 
 
-async def test_text_whose_fate_can_never_be_asked_is_left_to_a_person(lane, bell, texts, database, over_time):
+async def test_text_whose_fate_can_never_be_asked_is_left_to_a_person(lane, bell, texts, database):
     crm = MemoryCrm()
     crm.faults.append(execute_then_cut)
     await reply(lane, "c_1", "hi there")
@@ -250,9 +263,14 @@ async def test_text_whose_fate_can_never_be_asked_is_left_to_a_person(lane, bell
         await until(lambda: _tried(texts))
         crm.reachable = False
         await shift_clock(database.admin_url, timedelta(hours=25))
-        await over_time()
-    (text,) = await texts()
+        await until(lambda: _first_ended(texts))
+    text, task = await texts()
     assert (text["state"], len(crm.texts)) == ("AMBIGUOUS", 1)
+    assert "may or may not have been sent" in task["body"]
+
+
+async def _first_ended(texts) -> bool:
+    return (await texts())[0]["state"] not in ("PENDING", "CLAIMED")
 
 
 async def test_text_of_unknown_fate_is_not_sent_again_after_stop(lane, bell, texts, over_time):
@@ -297,7 +315,7 @@ async def test_text_that_no_gate_would_let_through_is_not_sent(lane, crm, bell, 
     await reply(lane, await stand_in.contact(), words)
     async with running(deliverer(lane, crm, bell)):
         await until(settled)
-    (text,) = await texts()
+    text, _task = await texts()
     assert (text["state"], text["cause"], await stand_in.sent()) == ("DEAD", cause, [])
 
 
@@ -335,6 +353,92 @@ async def test_mark_that_fails_leaves_the_text_to_be_looked_up(lane, crm, bell, 
         await over_time()
     (text,) = await texts()
     assert (text["cause"], await stand_in.sent()) == ("FOUND_IN_CRM", ["hi there"])
+
+
+# --- notes, tasks and custom fields ------------------------------------------------------------------------------
+
+A_NOTE = Note(text="asked for a tour")
+A_TASK = Task(title="Call", text="asked for a tour", due_hours=2)
+SCORED = Fields(values={"contact.porchlight_score": 40})
+
+
+async def test_effects_reach_the_crm_with_their_reference(lane, crm, bell, stand_in, texts, settled):
+    contact_id = await stand_in.contact()
+    await reply(lane, contact_id, "hi there", A_NOTE, A_TASK, SCORED)
+    async with running(deliverer(lane, crm, bell)):
+        await until(settled)
+    log = await stand_in.log()
+    assert {text["state"] for text in await texts()} == {"SENT"}
+    assert [note["body"].partition("\n")[0] for note in log["notes"]] == ["asked for a tour"]
+    (task,) = log["tasks"]
+    assert (task["title"], task["completed"], "Porchlight reference" in task["body"]) == ("Call", False, True)
+    assert timedelta(hours=1) < datetime.fromisoformat(task["dueDate"]) - datetime.now(UTC) < timedelta(hours=3)
+    assert log["fields"][contact_id] == {"contact.porchlight_score": 40}
+
+
+async def test_effects_of_a_dry_run_are_stored_and_not_sent(lane, crm, bell, stand_in, states, settled):
+    await reply(lane, await stand_in.contact(), "hi there", A_NOTE, A_TASK, SCORED)
+    async with running(deliverer(lane, crm, bell, live=False)):
+        await until(settled)
+    log = await stand_in.log()
+    assert (await states(), log["notes"], log["tasks"]) == (["DRY_RUN"] * 4, [], [])
+
+
+async def test_many_effects_through_a_faulty_crm_arrive_once_each(lane, crm, bell, stand_in, states, over_time):
+    await stand_in.fault("entry_503_not_executed", probability=0.2)
+    await stand_in.fault("entry_executed_then_cut", probability=0.25)
+    await stand_in.fault("entry_429", probability=0.1)
+    contacts = [await stand_in.contact() for _ in range(6)]
+    async with running(deliverer(lane, crm, bell)):
+        for turn in range(3):
+            for contact in contacts:
+                words = f"{contacts.index(contact)}: {turn}"
+                scored = Fields(values={"contact.porchlight_score": turn})
+                await reply(lane, contact, None, Note(text=words), Task(title=words, text="x"), scored)
+            await over_time()
+    log = await stand_in.log()
+    expected = [f"{contact}: {turn}" for contact in range(6) for turn in range(3)]
+    assert sorted(note["body"].partition("\n")[0] for note in log["notes"]) == expected
+    assert sorted(task["title"] for task in log["tasks"]) == expected
+    assert set(await states()) == {"SENT"}
+    assert all(fields == {"contact.porchlight_score": 2} for fields in log["fields"].values())
+
+
+async def test_sender_that_died_after_the_crm_took_a_note_leaves_one_note(lane, crm, bell, stand_in, texts, over_time):
+    await reply(lane, await stand_in.contact(), None, A_NOTE)
+    (claimed,) = await lane.claim_deliveries(limit=1, lease=timedelta(seconds=10))
+    await crm.create_note(parcel_of(claimed))  # ... and here the process dies.
+    async with running(deliverer(lane, crm, bell)):
+        await over_time()
+    (text,) = await texts()
+    assert (text["cause"], len((await stand_in.log())["notes"])) == ("FOUND_IN_CRM", 1)
+
+
+async def test_same_note_twice_is_written_twice(lane, crm, bell, stand_in, over_time):
+    await stand_in.fault("entry_executed_then_cut", next=1)
+    await reply(lane, await stand_in.contact(), None, A_NOTE, A_NOTE)
+    async with running(deliverer(lane, crm, bell)):
+        await over_time()
+    assert len((await stand_in.log())["notes"]) == 2
+
+
+async def test_reply_that_the_crm_refused_leaves_a_task(lane, bell, texts, over_time):
+    crm = MemoryCrm()
+    crm.faults.append(refuse_for_good)
+    await reply(lane, "c_1", "hi there")
+    async with running(deliverer(lane, crm, bell)):
+        await over_time()
+    assert [text["state"] for text in await texts()] == ["DEAD", "SENT"]
+    assert "was not sent (CRM_422)" in crm.entries[0][1].text
+
+
+async def test_effect_that_cannot_be_read_is_dead(lane, crm, bell, stand_in, texts, database, settled):
+    await reply(lane, await stand_in.contact(), None, A_NOTE)
+    await rows(database.admin_url, "update porchlight.outbox set body = '{}'")
+    async with running(deliverer(lane, crm, bell)):
+        await until(settled)
+    (text,) = await texts()
+    assert (text["state"], text["cause"]) == ("DEAD", "UNREADABLE")
 
 
 def test_back_off_grows_to_five_minutes_and_stays():

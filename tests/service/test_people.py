@@ -63,7 +63,7 @@ async def test_escalation_preempts_a_turn_whose_reply_is_then_refused(desk: Desk
         TENANT, CONTACT, claim["epoch"], claim["turn_no"],
     )  # fmt: skip
     assert done == "STALE"
-    assert await desk.admin.fetchval("select count(*) from outbox") == 0
+    assert await desk.admin.fetchval("select count(*) from outbox where kind = 'REPLY'") == 0
 
 
 async def test_escalation_preempts_an_offer_whose_ticket_is_then_worthless(desk: Desk) -> None:
@@ -86,7 +86,7 @@ async def test_reply_that_is_not_out_yet_stays_in_when_a_person_takes_over(desk:
         TENANT, CONTACT, claim["epoch"], claim["turn_no"],
     )  # fmt: skip
     await escalate(desk, "operator")
-    assert await desk.admin.fetchval("select state from outbox") == "SUPPRESSED"
+    assert await desk.admin.fetchval("select state from outbox where kind = 'REPLY'") == "SUPPRESSED"
 
 
 async def test_bot_escalates_in_its_turn_and_what_it_learned_is_kept(desk: Desk) -> None:

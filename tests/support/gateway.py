@@ -112,8 +112,11 @@ class StandIn:
 
     async def sent(self) -> list[str]:
         """Return every text that people got from us, in order."""
-        log = (await self.client.get("/control/log")).json()
-        return [message["body"] for message in log["messages"] if message["direction"] == "outbound"]
+        return [message["body"] for message in (await self.log())["messages"] if message["direction"] == "outbound"]
+
+    async def log(self) -> dict[str, Any]:
+        """Return everything that it took."""
+        return (await self.client.get("/control/log")).json()
 
 
 _PHONES = itertools.count(1)

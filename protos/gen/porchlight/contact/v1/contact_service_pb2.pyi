@@ -352,7 +352,7 @@ Global___RuleVerdict: _TypeAlias = RuleVerdict  # noqa: Y015
 
 @_typing.final
 class OutboundEvent(_message.Message):
-    """An outbound message."""
+    """What goes out: a text to the person, or an effect in the CRM."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -367,7 +367,10 @@ class OutboundEvent(_message.Message):
     outbox_id: _builtins.str
     """The stored message."""
     kind: _builtins.str
-    """Why it is sent: `REPLY`, `OPT_OUT_CONFIRMATION`, `OPT_IN_CONFIRMATION`, `HELP`."""
+    """Why a text is sent: `REPLY`, `OPT_OUT_CONFIRMATION`, `OPT_IN_CONFIRMATION`,
+    `HELP`; or what people of the brokerage get in the CRM: `NOTE`, `TASK`,
+    `FIELDS`. Effects are never held back by the person's opting out.
+    """
     text: _builtins.str
     """What it says."""
     state: _builtins.str
@@ -375,7 +378,7 @@ class OutboundEvent(_message.Message):
     cause: _builtins.str
     """Why, for a message that was not sent."""
     crm_message_id: _builtins.str
-    """The CRM's id of it; empty until it was sent."""
+    """The CRM's id of it; empty until it was sent, and for `FIELDS`."""
     attempts: _builtins.int
     """How often it was tried."""
     @_builtins.property
