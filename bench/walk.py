@@ -90,7 +90,9 @@ async def measure_turns(system: System, way: Way, words: str, *, turns: int, pho
         await system.text(contact, words)
 
         async def answered(contact: str = contact) -> bool:
-            rows = await system.sql("select 1 from outbox where contact_id = $1 and kind = 'REPLY' and state = 'SENT'", contact)
+            rows = await system.sql(
+                "select 1 from outbox where contact_id = $1 and kind = 'REPLY' and state = 'SENT'", contact
+            )
             return bool(rows)
 
         await until("the text is sent", answered)

@@ -1,6 +1,6 @@
-"""What a turn does beside its text: notes, tasks and custom fields in the CRM. Pure.
+"""What a turn does beside its text: notes, tasks and custom fields in the CRM, or silence from now on. Pure.
 
-They tell people of the brokerage and never the person, so opting out, do-not-disturb
+The first three tell people of the brokerage and never the person, so opting out, do-not-disturb
 and a takeover by a human keep none of them back. What goes into them is said in
 neutral words: what was asked for, never who somebody is.
 """
@@ -40,11 +40,16 @@ class Fields:
     values: Mapping[str, FieldValue]
 
 
-Effect = Note | Task | Fields
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pause:
+    """The person asked to be left alone: no bot writes to them until they text START or somebody resumes the contact."""
+
+
+Effect = Note | Task | Fields | Pause
 
 
 def effect_row(effect: Effect) -> dict[str, Any]:
-    """Turn an effect into what `put_effect` stores; a text over its limit is cut.
+    """Turn an effect into what `complete_turn` reads; a text over its limit is cut.
 
     >>> effect_row(Note(text="Asked for a tour."))
     {'kind': 'NOTE', 'text': 'Asked for a tour.'}
@@ -61,3 +66,5 @@ def effect_row(effect: Effect) -> dict[str, Any]:
             }
         case Fields():
             return {"kind": "FIELDS", "fields": dict(effect.values)}
+        case Pause():
+            return {"kind": "PAUSE"}

@@ -215,6 +215,14 @@ class DeliveryResult(StrEnum):
     DEAD = "DEAD"
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Resumed:
+    """A contact is no longer paused."""
+
+    silence: str | None
+    """Why no bot writes to it even so: `OPTED_OUT`, `DO_NOT_DISTURB`; None when they may."""
+
+
 class Lane(Protocol):
     """Storage of lanes. Every method is one round trip; those that write are one commit.
 
@@ -279,6 +287,14 @@ class Lane(Protocol):
         needs_read_back: bool = False,
     ) -> bool:
         """Say what became of a claimed text. False when the claim was no longer current."""
+        ...
+
+    async def pause(self, tenant_id: str, contact_id: str, *, actor: str) -> bool:
+        """Keep the bots silent for a contact until it is resumed. False when nobody of that id ever wrote."""
+        ...
+
+    async def resume(self, tenant_id: str, contact_id: str, *, actor: str) -> Resumed | None:
+        """Let bots answer what the contact writes from now on; None when nobody of that id ever wrote."""
         ...
 
     async def timeline(

@@ -27,10 +27,12 @@ from kit.lane import (
     Keyword,
     OpenedTurn,
     OpenStatus,
+    Resumed,
     Turn,
 )
 from kit.lane_memory_rows import (
     FINISHED,
+    LEFT_ALONE_TASK,
     OPEN_TEXT,
     ContactRow,
     InboxRow,
@@ -45,6 +47,7 @@ from kit.lane_memory_rows import (
     lost_reply_task,
     messages,
     settle,
+    silence_of,
     suppress,
     text_event,
     turn_event,
@@ -136,17 +139,16 @@ class MemoryLane:
                 c.opt_out_time = self._clock()
                 self._put_text(c, "OPT_OUT_CONFIRMATION", event.keyword_reply)
             return "SUPPRESSED", "OPT_OUT"
-        if event.keyword is Keyword.START and c.opt_out_time is not None:
+        if event.keyword is Keyword.START and (c.opt_out_time is not None or c.pause_cause == "ASKED_TO_STOP"):
             c.opt_out_time = None
+            c.pause_cause = None if c.pause_cause == "ASKED_TO_STOP" else c.pause_cause
             self._put_text(c, "OPT_IN_CONFIRMATION", event.keyword_reply)
             return "REPLIED", "OPT_IN"
         if event.keyword is Keyword.HELP:
             self._put_text(c, "HELP", event.keyword_reply)
             return "REPLIED", "HELP"
-        if c.opt_out_time is not None:
-            return "SUPPRESSED", "OPTED_OUT"
-        if c.dnd:
-            return "SUPPRESSED", "DO_NOT_DISTURB"
+        if (silence := silence_of(c)) is not None:
+            return "SUPPRESSED", silence
         return ("ESCALATED_HUMAN", None) if c.owner == "human" else ("WAITING", None)
 
     def _forget(self, c: ContactRow) -> None:
@@ -284,6 +286,9 @@ class MemoryLane:
             self._put_text(c, "REPLY", reply)
         for effect in effects:
             body = effect_row(effect)
+            if body["kind"] == "PAUSE":
+                self._pause(c, "ASKED_TO_STOP")
+                continue
             if body["kind"] == "FIELDS":
                 changed = {key: value for key, value in body["fields"].items() if c.crm_fields.get(key) != value}
                 c.crm_fields |= changed
@@ -367,6 +372,30 @@ class MemoryLane:
             self._wake_blocked(c)
         return True
 
+    async def pause(self, tenant_id: str, contact_id: str, *, actor: str) -> bool:
+        """See `Lane.pause`."""
+        c = self._contacts.get((tenant_id, contact_id))
+        if c is not None:
+            self._pause(c, "OPERATOR")
+        return c is not None
+
+    def _pause(self, c: ContactRow, cause: str) -> None:
+        if c.pause_cause in (cause, "ASKED_TO_STOP"):
+            return
+        c.pause_cause = cause
+        suppress(c, "PAUSED")
+        settle(c, "SUPPRESSED", "PAUSED")
+        if cause == "ASKED_TO_STOP":
+            self._put_text(c, "TASK", json.dumps(LEFT_ALONE_TASK))
+
+    async def resume(self, tenant_id: str, contact_id: str, *, actor: str) -> Resumed | None:
+        """See `Lane.resume`."""
+        c = self._contacts.get((tenant_id, contact_id))
+        if c is None:
+            return None
+        c.pause_cause = None
+        return Resumed(silence=silence_of(c))
+
     async def timeline(
         self, tenant_id: str, contact_id: str, *, limit: int, before: datetime | None
     ) -> Mapping[str, Any] | None:
@@ -383,6 +412,7 @@ class MemoryLane:
             "epoch": c.epoch,
             "pending_handoff_id": None,
             "opted_out": c.opt_out_time is not None,
+            "pause_cause": c.pause_cause,
             "facts": [fact_row(fact) for fact in c.facts.values()],
             "events": [{**event, "event_time": event["event_time"].isoformat()} for event in page[:limit]],
         }

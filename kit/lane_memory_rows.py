@@ -78,6 +78,7 @@ class ContactRow:
     lease_expire_time: datetime | None = None
     opt_out_time: datetime | None = None
     dnd: bool = False
+    pause_cause: str | None = None
     conversation_id: str | None = None
     channel: str | None = None
     profile: dict[str, Any] = field(default_factory=dict)
@@ -104,14 +105,21 @@ def is_ours(c: ContactRow, event: Event) -> bool:
     )
 
 
-def forbidden(c: ContactRow, text: TextRow) -> str | None:
-    """Say why a text may no longer go out; None when it may."""
-    if text.kind != "REPLY":
-        return None
+def silence_of(c: ContactRow) -> str | None:
+    """Say why no bot may write to the contact; None when one may."""
     if c.opt_out_time is not None:
         return "OPTED_OUT"
     if c.dnd:
         return "DO_NOT_DISTURB"
+    return "PAUSED" if c.pause_cause else None
+
+
+def forbidden(c: ContactRow, text: TextRow) -> str | None:
+    """Say why a text may no longer go out; None when it may."""
+    if text.kind != "REPLY":
+        return None
+    if (silence := silence_of(c)) is not None:
+        return silence
     if c.owner == "human":
         return "HUMAN_TAKEOVER"
     return "STALE_EPOCH" if c.epoch != text.epoch else None
@@ -132,6 +140,16 @@ def lost_reply_task(text: TextRow) -> dict[str, Any]:
         " It is not tried again: please look at the conversation.",
         "due_hours": 4,
     }
+
+
+LEFT_ALONE_TASK: Final = {
+    "title": "Seems to want no more texts",
+    "text": "The person asked in their own words to be left alone, so the automated assistant is silent from now on."
+    " Please read the conversation. If that was a misunderstanding, resume the contact;"
+    " otherwise set do-not-disturb. The person can text START.",
+    "due_hours": 24,
+}
+"""The task that put_pause puts out."""
 
 
 def suppress(c: ContactRow, cause: str) -> None:

@@ -6,6 +6,7 @@ from typing import Any, Final
 from porchlight.contact.v1 import contact_service_pb2 as pb
 
 from bench.conversations.check import ANSWER, ASK, NONE, SILENT, Conversation, Played, PlayedTurn
+from kit.lane import EFFECTS
 from tests.support.system import TENANT, System, until
 
 SETTINGS: Final = {
@@ -33,7 +34,7 @@ async def play(system: System, conversation: Conversation, *, phone: str) -> Pla
         timeline = await _settled(system, contact, texts=number)
         rows = _events(timeline, "turn")
         handoffs = [each for each in _events(timeline, "handoff") if each.state in ("ACCEPTED", "COMPLETED")]
-        replies = [each.text for each in _events(timeline, "outbound")]
+        replies = [each.text for each in _texts(timeline)]
         done = [row for row in rows[seen_turns:] if row.move in _MOVES]
         turns.append(
             PlayedTurn(
@@ -52,6 +53,11 @@ async def play(system: System, conversation: Conversation, *, phone: str) -> Pla
     )
 
 
+def _texts(timeline: pb.GetTimelineResponse) -> list[Any]:
+    """What went out to the person; notes, tasks and fields are the brokerage's."""
+    return [each for each in _events(timeline, "outbound") if each.kind not in EFFECTS]
+
+
 async def _settled(system: System, contact: str, *, texts: int) -> pb.GetTimelineResponse:
     """Wait until every text has its outcome, nobody is being handed over and nothing is left to send."""
 
@@ -61,7 +67,7 @@ async def _settled(system: System, contact: str, *, texts: int) -> pb.GetTimelin
         timeline = await system.timeline(contact)
         written = [each for each in _events(timeline, "inbound") if each.kind == "MESSAGE_IN"]
         busy = any(each.outcome == "WAITING" for each in written) or timeline.pending_handoff_id
-        leaving = any(each.state in ("PENDING", "CLAIMED") for each in _events(timeline, "outbound"))
+        leaving = any(each.state in ("PENDING", "CLAIMED") for each in _texts(timeline))
         return timeline if len(written) == texts and not busy and not leaving else None
 
     found: pb.GetTimelineResponse = await until(f"text {texts} of {contact} is dealt with", settled, seconds=30)

@@ -289,6 +289,7 @@ class BotService(pb_grpc.BotServiceServicer):
             reply=move.reply or None,
             facts=learned,
             record=kept,
+            effects=move.effects,
         )
         crash_point("bot.after_complete_turn")
         if status is CompleteStatus.STALE:

@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any, Final
 
 from kit.bot.plan import Part
+from kit.effects import Effect
 from kit.lane import Fact, InboundMessage
 from kit.spans import SpanKind
 
@@ -172,6 +173,8 @@ class Move:
     """The records that the reply speaks of: no other number than theirs and those of facts may go out."""
     notices: tuple[str, ...] = ()
     """Sentences that must stand in the reply, however it is worded."""
+    effects: tuple[Effect, ...] = ()
+    """What happens beside the reply, when the turn is completed; none of a move that hands over."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

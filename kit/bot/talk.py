@@ -10,6 +10,7 @@ from kit.bot import words
 from kit.bot.gate import SHOWN
 from kit.bot.plan import Part, fixed, said
 from kit.bot.spec import Move, MoveKind, Signals, Situation, SlotKind, SlotSpec
+from kit.effects import Pause, Task
 from kit.lane import Fact, InboundMessage
 
 LONGEST_REPLY: Final = 306
@@ -123,6 +124,11 @@ def head(situation: Situation) -> tuple[Part, ...]:
     return (fixed("disclosure", disclosure(situation)),) if situation.first_reply else ()
 
 
+WANTS_A_PERSON: Final = Task(
+    title="Wants to talk to a person",
+    text="The person asked the automated assistant for a person. Writing to them from the CRM takes the contact over.",
+    due_hours=4,
+)
 CANNOT_ANSWER: Final = Part(name="cannot_answer", written="I cannot answer that reliably myself.")
 
 
@@ -147,7 +153,7 @@ def converse(
     """
     signals = situation.signals
     if signals.no_texts:
-        return Move(kind=MoveKind.STAY_SILENT)
+        return Move(kind=MoveKind.STAY_SILENT, effects=(Pause(),))
     answers: list[Part] = []
     if signals.if_bot:
         answers.append(fixed("truth", truth(situation)))
@@ -170,7 +176,8 @@ def converse(
     acknowledged = noted(slots, situation.learned if not situation.opening else _all_known(slots, situation))
     parts = _fit(head(situation), [*opening, *acknowledged], [*answers, *ending])
     kind = MoveKind.ANSWER if answers or done else MoveKind.ASK
-    return Move(kind=kind, reply=said(parts), parts=parts, question=name, closing=done)
+    effects = (WANTS_A_PERSON,) if signals.human else ()
+    return Move(kind=kind, reply=said(parts), parts=parts, question=name, closing=done, effects=effects)
 
 
 def count_asked(situation: Situation, move: Move) -> dict[str, int]:

@@ -178,9 +178,15 @@ _UNSURE: Final = re.compile(
     r"|\bhaven'?t (?:decided|thought)\b|\bno (?:rush|hurry)\b|\bjust (?:looking|browsing|curious)\b|\bflexible\b|\bwhenever\b|\bwherever\b|\banywhere\b|\bsome ?day\b|\brather not say\b|\bprefer not\b|\bnot (?:going to|gonna) (?:say|tell)\b|\bno se\b|\bnone of your business\b"
 )
 _NO_TEXTS: Final = re.compile(
-    r"\b(?:stop|quit) (?:texting|messaging|contacting|calling|bothering|writing|sending)\b|\b(?:fuck|f+|piss|bugger) ?off\b|\bfuck (?:you|u)\b|\bgo away\b|\bget lost\b|\b(?:leave|let) me alone\b|\b(?:take|get) me off\b|\bremove me\b|\bremove my number\b|\bdon'?t (?:text|contact|message|call) me\b|\bdo not (?:text|contact|message|call) me\b"
-    r"|\blose (?:my|this) number\b|\bopt(?:ing)? ?-?out\b|\bunsubscribe me\b|\bno more (?:texts?|messages)\b|\bwrong (?:number|person)\b|\brevoke\b.{0,20}\bconsent\b|\bstop please\b|\bplease stop\b|\bno me (?:escriba|contacte)|\bno mas mensajes"
+    r"\b(?:stop|quit) (?:calling (?:and|or) )?(?:texting|messaging|contacting|bothering|writing|sending)\b(?! (?:your |the |out )?(?:offers?|rent|checks?|letters?))|\b(?:fuck|f+|piss|bugger) ?off\b|\bfuck (?:you|u)\b|^\W*(?:just |please |pls )?(?:go away|get lost)\b|\b(?:leave|let) me alone\b|\b(?:take|get) me off (?!the market|work)|\bremove (?:me|my number)\b|\b(?:don'?t|do not|never) (?:ever )?(?:call(?: me)? (?:and|or) )?(?:text|contact|message|write(?: to)?) me\b"
+    r"|\blose (?:my|this) number\b|\bopt(?:ing)? ?-?out\b|\bunsubscribe me\b|\bno more (?:texts?|messages)\b|\bwrong (?:number|person)\b|\brevoke\b.{0,20}\bconsent\b|\bstop please\b|\bplease stop\b(?! (?:by|in|over|at|here)\b)|\bnot interested\W{0,3}(?:please )?(?:stop|bye|leave)\b|\bno me (?:escriba|contacte)|\bno mas mensajes"
 )
+# Whoever wants no calls wants none of us, unless it is said when, or that a text will do.
+_NO_CALLS: Final = re.compile(
+    r"\b(?:(?:stop|quit) calling|(?:don'?t|do not|never) (?:ever )?(?:call|phone|ring) me)\b"
+    r"(?! (?:before|after|until|till|at|on|during|while|tonight|today|tomorrow|now|yet|late|early|between)\b)"
+)
+_BUT_WRITE: Final = re.compile(r"\b(?:text|message|write|e-?mail)(?:s|ing)?\b")
 _COURTESY: Final = re.compile(
     r"^\W*(?:(?:ok(?:ay)?|k|kk|thanks?(?: (?:you|u|so much|a lot))?|thx|ty|great|cool|perfect|awesome|nice|good|got it|sounds? (?:good|great)|will do|alright|sure|yes|yep|yeah|no|nope|bye|goodbye|see you|talk soon|gracias|very much|for (?:your|the) help|appreciate it|have a (?:good|nice|great) (?:day|one|evening))(?!\w)\W*)*$"
 )
@@ -216,8 +222,14 @@ def is_unsure(text: str) -> bool:
 
 
 def wants_no_texts(text: str) -> bool:
-    """Say whether the person asks in their own words to be left alone. Whole-message STOP is the gateway's."""
-    return _NO_TEXTS.search(fold(text)) is not None
+    """Say whether the person asks in their own words to be left alone. Whole-message STOP is the gateway's.
+
+    >>> wants_no_texts("stop texting me"), wants_no_texts("don't call me, text me instead")
+    (True, False)
+    """
+    folded = fold(text)
+    no_calls = _NO_CALLS.search(folded) is not None and _BUT_WRITE.search(folded) is None
+    return no_calls or _NO_TEXTS.search(folded) is not None
 
 
 def is_courtesy(text: str) -> bool:

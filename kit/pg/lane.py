@@ -16,6 +16,7 @@ from kit.lane import (
     InboundMessage,
     OpenedTurn,
     OpenStatus,
+    Resumed,
     Turn,
 )
 from kit.pg.pool import Pool
@@ -155,6 +156,14 @@ class PgLane:
             needs_read_back,
         )
         return finished
+
+    async def pause(self, tenant_id: str, contact_id: str, *, actor: str) -> bool:
+        known: bool = await self._pool.fetchval("select pause_contact($1, $2, $3)", tenant_id, contact_id, actor)
+        return known
+
+    async def resume(self, tenant_id: str, contact_id: str, *, actor: str) -> Resumed | None:
+        row = await self._pool.fetchval("select resume_contact($1, $2, $3)", tenant_id, contact_id, actor)
+        return None if row is None else Resumed(silence=row["silence"])
 
     async def timeline(
         self, tenant_id: str, contact_id: str, *, limit: int, before: datetime | None

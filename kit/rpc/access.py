@@ -54,6 +54,8 @@ ACCESS: Final[dict[str, frozenset[str]]] = {
     "/porchlight.seller.v1.SellerService/EstimateValue": _DESK,
     "/porchlight.seller.v1.SellerService/EstimateNetProceeds": _DESK,
     "/porchlight.contact.v1.ContactService/GetTimeline": _DESK,
+    "/porchlight.contact.v1.ContactService/PauseContact": _DESK,
+    "/porchlight.contact.v1.ContactService/ResumeContact": _DESK,
     "/porchlight.ops.v1.OpsService/ListLanes": _DESK,
     # Open on purpose: orchestrators' probes and channels that check health carry
     # no secret, and the answer says nothing but whether the process serves.

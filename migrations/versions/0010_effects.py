@@ -5,7 +5,7 @@ from alembic import op
 from migrations.run import apply_sql
 
 revision = "0010"
-down_revision = "0012"
+down_revision = "0016"
 
 
 def upgrade() -> None:

@@ -144,10 +144,12 @@ def _about_shown(situation: Situation, text: str, shown: Sequence[Listing]) -> M
         if len(homes) > 1:
             which = fixed("which_one", phrases.which_one(len(shown)))
             return _said(situation, [which], memory=memory | {"which": "tour"}, spoken=(shown,))
+        asked_before = memory.get("tour") == homes[0].listing_id
         memory["tour"] = homes[0].listing_id
         signed = situation.value("buyer_agreement_signed") is True
         parts = [fixed("tour", phrases.tour(situation, homes[0], signed=signed))]
-        return _answer(situation, parts, memory=memory, homes=homes)
+        move = _answer(situation, parts, memory=memory, homes=homes)
+        return move if asked_before else replace(move, effects=(phrases.tour_task(homes[0], signed=signed),))
     if about.asks_for_homes(text) and not named:
         return None
     if about.asks_details(text) and named and not (situation.signals.question and about.knows_topic(text)):

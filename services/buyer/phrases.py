@@ -6,6 +6,7 @@ from kit.bot import talk
 from kit.bot.gate import SHOWN
 from kit.bot.plan import Part
 from kit.bot.spec import Situation
+from kit.effects import Task
 from services.buyer import about, matching
 from services.buyer.values import Found, HardWish, Listing, Proposal, Wishes
 
@@ -107,6 +108,18 @@ def which_one(count: int) -> str:
     """Ask which of the homes shown is meant."""
     numbers = [str(number) for number in range(1, count + 1)]
     return f"Which one do you mean: {', '.join(numbers[:-1])} or {numbers[-1]}?"
+
+
+def tour_task(home: Listing, *, signed: bool) -> Task:
+    """Tell people of the brokerage who wants to see what; nothing else would reach them."""
+    agreement = "is signed, as noted" if signed else "is not signed as far as is known, and comes before a tour"
+    sample = " It is a sample listing and cannot be visited." if home.sample else ""
+    return Task(
+        title=f"Wants to see {home.listing_id}",
+        text=f"The person asked to see {home.listing_id}.{sample} The buyer agreement {agreement}."
+        " Nothing is booked; they were told that an agent can read the conversation.",
+        due_hours=4,
+    )
 
 
 def tour(situation: Situation, home: Listing, *, signed: bool) -> str:

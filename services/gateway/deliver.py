@@ -127,7 +127,8 @@ class Deliverer:
                 wait=verdict.wait,
                 needs_read_back=verdict.needs_read_back,
             )
-            _crash_point("gateway.after_delivery", delivery)
+            if delivery.kind not in EFFECTS:
+                crash_point("gateway.after_delivery")
         # Protects the other texts on their way, which a task group would cancel. The lease
         # gives this one back, to be looked up first.
         except Exception as error:  # noqa: BLE001
@@ -158,21 +159,23 @@ class Deliverer:
         if asyncio.get_running_loop().time() + SEND_SECONDS > started + self._lease.total_seconds():
             # What is sent after the lease may be sent by two.
             return self._again(delivery, "LEASE_TOO_SHORT", needs_read_back=False)
-        _crash_point("gateway.before_crm_post", delivery)
-        sent = await self._send(parcel)
-        _crash_point("gateway.after_crm_post", delivery)
-        return self._judge(delivery, sent)
+        return self._judge(delivery, await self._send(parcel))
 
     async def _send(self, parcel: Parcel) -> SendResult:
+        if isinstance(parcel, Text):
+            crash_point("gateway.before_crm_post")
+            sent = await self._crm.send(parcel)
+            crash_point("gateway.after_crm_post")
+            return sent
         match parcel:
-            case Text():
-                return await self._crm.send(parcel)
             case Note():
-                return await self._crm.create_note(parcel)
+                sent = await self._crm.create_note(parcel)
             case Task():
-                return await self._crm.create_task(parcel)
+                sent = await self._crm.create_task(parcel)
             case Fields():
-                return await self._crm.set_fields(parcel)
+                sent = await self._crm.set_fields(parcel)
+        crash_point("gateway.after_crm_entry")
+        return sent
 
     async def _find(self, delivery: Delivery, parcel: Parcel) -> str | None:
         match parcel:
@@ -217,11 +220,6 @@ class Deliverer:
         return Verdict(
             result=DeliveryResult.RETRY, cause=cause, wait=timedelta(seconds=wait), needs_read_back=needs_read_back
         )
-
-
-def _crash_point(name: str, delivery: Delivery) -> None:
-    # Points of their own for effects, so that whoever waits for a text does not catch a note.
-    crash_point(f"{name}_of_effect" if delivery.kind in EFFECTS else name)
 
 
 def back_off_seconds(attempts: int) -> float:

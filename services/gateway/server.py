@@ -9,7 +9,11 @@ from porchlight.ops.v1 import ops_service_pb2_grpc as ops_grpc
 from kit import checks
 from kit.errors import ContactNotFound
 from kit.lane import Lane
+from kit.log import get_logger
+from kit.rpc.context import caller
 from services.gateway import wire
+
+log = get_logger()
 
 
 class ContactServicer(contact_grpc.ContactServiceServicer):
@@ -32,10 +36,45 @@ class ContactServicer(contact_grpc.ContactServiceServicer):
             tenant_id, contact_id, limit=size + 1, before=None if after is None else after[0]
         )
         if story is None:
-            raise ContactNotFound(
-                f"nothing is known of contact {contact_id} of {tenant_id}", tenant_id=tenant_id, contact_id=contact_id
-            )
+            raise _unknown(tenant_id, contact_id)
         return wire.timeline_response(story, size=size)
+
+    async def PauseContact(
+        self,
+        request: contact_pb.PauseContactRequest,
+        context: grpc.aio.ServicerContext[contact_pb.PauseContactRequest, contact_pb.PauseContactResponse],
+    ) -> contact_pb.PauseContactResponse:
+        """Keep the bots silent for a contact."""
+        tenant_id, contact_id, actor = _named(request)
+        if not await self._lane.pause(tenant_id, contact_id, actor=actor):
+            raise _unknown(tenant_id, contact_id)
+        log.info("contact.paused", tenant_id=tenant_id, contact_id=contact_id, actor=actor)
+        return contact_pb.PauseContactResponse()
+
+    async def ResumeContact(
+        self,
+        request: contact_pb.ResumeContactRequest,
+        context: grpc.aio.ServicerContext[contact_pb.ResumeContactRequest, contact_pb.ResumeContactResponse],
+    ) -> contact_pb.ResumeContactResponse:
+        """Let bots answer a contact again."""
+        tenant_id, contact_id, actor = _named(request)
+        resumed = await self._lane.resume(tenant_id, contact_id, actor=actor)
+        if resumed is None:
+            raise _unknown(tenant_id, contact_id)
+        log.info("contact.resumed", tenant_id=tenant_id, contact_id=contact_id, actor=actor)
+        return wire.resume_response(resumed)
+
+
+def _named(request: contact_pb.PauseContactRequest | contact_pb.ResumeContactRequest) -> tuple[str, str, str]:
+    """Return whom a request names, and who asks."""
+    tenant_id = checks.identifier("tenant_id", request.tenant_id)
+    return tenant_id, checks.identifier("contact_id", request.contact_id), caller()
+
+
+def _unknown(tenant_id: str, contact_id: str) -> ContactNotFound:
+    return ContactNotFound(
+        f"nothing is known of contact {contact_id} of {tenant_id}", tenant_id=tenant_id, contact_id=contact_id
+    )
 
 
 class OpsServicer(ops_grpc.OpsServiceServicer):

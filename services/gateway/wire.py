@@ -14,7 +14,7 @@ from porchlight.ops.v1 import ops_service_pb2 as ops_pb
 
 from kit.errors import InvalidField
 from kit.facts_wire import fact_to_proto
-from kit.lane import Fact, Turn
+from kit.lane import Fact, Resumed, Turn
 from services.gateway.effects import words_of
 
 PAGE_DEFAULT: Final = 50
@@ -58,10 +58,18 @@ def timeline_response(story: Mapping[str, Any], *, size: int) -> contact_pb.GetT
         epoch=story["epoch"],
         pending_handoff_id=story["pending_handoff_id"] or "",
         opted_out=story["opted_out"],
+        pause_cause=contact_pb.PauseCause.Value(f"PAUSE_CAUSE_{story['pause_cause'] or 'UNSPECIFIED'}"),
         facts=[
             fact_to_proto(Fact(**{**fact, "learn_time": datetime.fromisoformat(fact["learn_time"])}))
             for fact in story["facts"]
         ],
+    )
+
+
+def resume_response(resumed: Resumed) -> contact_pb.ResumeContactResponse:
+    """Say what a resumed contact is still silenced by."""
+    return contact_pb.ResumeContactResponse(
+        silence=contact_pb.Silence.Value(f"SILENCE_{resumed.silence or 'UNSPECIFIED'}")
     )
 
 

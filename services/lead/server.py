@@ -12,6 +12,7 @@ from kit.pg.pool import Pool
 from services.lead import wire
 from services.lead.contacts_pg import PgContacts
 from services.lead.qualification import qualify
+from services.lead.scorer import Scorer
 
 FULL_NAME: Final = "porchlight.lead.v1.LeadService"
 
@@ -38,5 +39,8 @@ class LeadServicer(pb_grpc.LeadServiceServicer):
 
 def speciality(pool: Pool, _: BotSettings) -> Speciality:
     """Make what the bot's process serves beside the bot."""
-    servicer = LeadServicer(PgContacts(pool))
-    return Speciality(servicers=((pb_grpc.add_LeadServiceServicer_to_server, servicer, FULL_NAME),))
+    contacts = PgContacts(pool)
+    return Speciality(
+        servicers=((pb_grpc.add_LeadServiceServicer_to_server, LeadServicer(contacts), FULL_NAME),),
+        workers=(Scorer(contacts),),
+    )

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from kit.effects import Effect, Fields, Note, Task
+from kit.effects import Effect, Fields, Note, Pause, Task
 from kit.lane import (
     Accepted,
     CompleteStatus,
@@ -23,6 +23,7 @@ from kit.lane import (
     Keyword,
     Lane,
     OpenStatus,
+    Resumed,
     Turn,
 )
 from kit.lane_memory import MemoryLane
@@ -506,6 +507,89 @@ async def test_start_ends_an_opt_out(world):
 async def test_start_of_somebody_who_never_opted_out_is_an_ordinary_message(world):
     assert (await world.says_keyword(Keyword.START)).outcome == "WAITING"
     assert await world.texts() == []
+
+
+async def test_person_who_asked_to_be_left_alone_is_written_to_no_more(world):
+    await world.says("what is it worth")
+    await world.complete(await world.claim_one(), "a reply")
+    await world.says("leave me alone")
+    await world.delivers()
+    turn = await world.claim_one()
+    await world.says("I mean it")
+    assert await world.complete(turn, None, effects=(Pause(),)) is CompleteStatus.COMPLETED
+    assert (await world.says("hello?")).outcome == "SUPPRESSED"
+    assert await world.claim() == []
+    assert (await world.outcomes())[1:] == ["SUPPRESSED"] * 3
+    assert (await world.story())["pause_cause"] == "ASKED_TO_STOP"
+    (task,) = await world.delivers()
+    assert "left alone" in json.loads(task)["text"]
+
+
+async def test_reply_beside_a_wish_to_be_left_alone_stays_in(world):
+    await world.says("leave me alone")
+    await world.complete(await world.claim_one(), "but why?", effects=(Pause(),))
+    await world.delivers()
+    assert await world.texts() == [("REPLY", "SUPPRESSED"), ("TASK", "SENT")]
+
+
+async def test_start_brings_back_whom_nobody_wrote_to_any_more(world):
+    await world.replies("leave me alone", None, Pause())
+    await world.says_keyword(Keyword.START)
+    assert (await world.says("hi again")).outcome == "WAITING"
+    assert "answer to START" in await world.delivers()
+    assert (await world.story())["pause_cause"] is None
+
+
+async def test_pause_keeps_a_queued_reply_in_and_answers_nothing(world):
+    await world.replies(reply="a reply")
+    await world.says("and?")
+    assert await world.lane.pause(LOC, "c_1", actor="operator")
+    assert (await world.says("hello?")).outcome == "SUPPRESSED"
+    assert (await world.claim(), await world.delivers()) == ([], [])
+    assert await world.outcomes() == ["REPLIED", "SUPPRESSED", "SUPPRESSED"]
+
+
+async def test_turn_under_way_while_a_contact_is_paused_says_nothing(world):
+    await world.says()
+    turn = await world.claim_one()
+    await world.lane.pause(LOC, "c_1", actor="operator")
+    await world.complete(turn, "a reply")
+    assert await world.delivers() == []
+    assert await world.texts() == [("REPLY", "SUPPRESSED")]
+
+
+async def test_pause_of_the_brokerage_is_not_lifted_by_the_person(world):
+    await world.says()
+    await world.lane.pause(LOC, "c_1", actor="operator")
+    assert (await world.says_keyword(Keyword.START)).outcome == "SUPPRESSED"
+    assert (await world.says("hello?")).outcome == "SUPPRESSED"
+
+
+async def test_resumed_contact_is_answered_from_its_next_message_on(world):
+    await world.replies("leave me alone", None, Pause())
+    await world.says("hello?")
+    assert await world.lane.resume(LOC, "c_1", actor="operator") == Resumed(silence=None)
+    assert await world.claim() == []
+    await world.says("are you there?")
+    assert [message.text for message in (await world.claim_one()).messages] == ["are you there?"]
+
+
+async def test_resuming_lifts_no_opt_out(world):
+    await world.says_keyword(Keyword.STOP)
+    await world.lane.pause(LOC, "c_1", actor="operator")
+    assert await world.lane.resume(LOC, "c_1", actor="operator") == Resumed(silence="OPTED_OUT")
+    assert (await world.says("hello?")).outcome == "SUPPRESSED"
+
+
+async def test_pausing_by_an_operator_does_not_hide_that_the_person_asked(world):
+    await world.replies("leave me alone", None, Pause())
+    await world.lane.pause(LOC, "c_1", actor="operator")
+    assert (await world.story())["pause_cause"] == "ASKED_TO_STOP"
+
+
+async def test_nobody_can_be_paused_or_resumed_who_never_wrote(world):
+    assert not await world.lane.pause(LOC, "c_x", actor="operator")
+    assert await world.lane.resume(LOC, "c_x", actor="operator") is None
 
 
 async def test_help_is_answered_even_after_stop(world):

@@ -115,7 +115,7 @@ async def test_sigkill_of_every_process_once_loses_nothing_and_repeats_nothing(t
     [
         ("gateway.after_inbox_commit:37,bot.during_model_call:13", ("gateway", "lead")),
         ("gateway.after_claim:17,bot.after_complete_turn:13", ("gateway", "lead")),
-        ("gateway.after_crm_post:11,gateway.after_crm_post_of_effect:7", ("gateway",)),
+        ("gateway.after_crm_post:11,gateway.after_crm_entry:7", ("gateway",)),
     ],
 )
 async def test_sigkill_at_a_named_point_loses_nothing_and_repeats_nothing(

@@ -1,6 +1,7 @@
 """Stories of whole conversations, through real processes, real gRPC, Postgres, Valkey and the SDK."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from porchlight.contact.v1 import contact_service_pb2 as pb
@@ -77,6 +78,37 @@ async def test_buyer_sees_three_sample_homes_asks_about_one_and_hears_what_comes
     assert "buyer agreement" in tour
     assert "I have booked nothing." in tour
 
+    async def told() -> tuple[str, str, dict[str, Any]] | None:
+        log = (await system.http.get(f"{system.phone_page}/control/log")).json()
+        note, task = ([each for each in log[name] if each["contactId"] == contact] for name in ("notes", "tasks"))
+        fields = log["fields"][contact]
+        ready = len(note) == len(task) == 1 and "contact.porchlight_score" in fields
+        return (note[0]["body"], task[0]["title"], fields) if ready else None
+
+    note, task, fields = await until("the brokerage is told", told)
+    assert note.startswith("Moved from the lead bot to the buyer bot. The contact wants to buy a home. Known: ")
+    assert task == f"Wants to see {second}"
+    assert (fields["contact.porchlight_grade"], fields["contact.porchlight_area"]) == ("warm", "Ballard")
+
+
+async def test_person_who_wants_to_be_left_alone_hears_nothing_until_they_text_start(system: System) -> None:
+    contact = await system.contact("Gil", "(206) 555-0110")
+    await system.text(contact, "hi")
+    await replies(system, contact, 1)
+    await system.text(contact, "you people never listen. leave me alone with this")
+
+    async def paused() -> bool:
+        return (await system.timeline(contact)).pause_cause == pb.PAUSE_CAUSE_ASKED_TO_STOP
+
+    await until("the contact is paused", paused)
+    await system.text(contact, "and another thing")
+    await system.text(contact, "START")
+    _, back = await replies(system, contact, 2)
+    assert [each.outcome for each in texts_of(await system.timeline(contact))] == [
+        "REPLIED", "SUPPRESSED", "SUPPRESSED", "REPLIED",
+    ]  # fmt: skip
+    assert "STOP" in back
+
 
 async def test_every_message_says_what_became_of_it_and_what_it_cost(system: System) -> None:
     contact = await system.contact("Cleo", "(206) 555-0103")
@@ -89,7 +121,7 @@ async def test_every_message_says_what_became_of_it_and_what_it_cost(system: Sys
     assert [turn.state for turn in turns] == ["HANDED_OFF", "REPLIED"]
     assert {turn.cache_tier for turn in turns} == {"UPSTREAM"}
     assert all(turn.cost_microusd > 0 and "@" in turn.extractor for turn in turns)
-    assert [each.state for each in events(timeline, "outbound")] == ["SENT"]
+    assert [each.state for each in events(timeline, "outbound") if each.kind == "REPLY"] == ["SENT"]
 
 
 async def test_burst_of_texts_gets_one_reply(system: System) -> None:

@@ -159,7 +159,9 @@ class Desk:
         """Text, let the bot answer, and return what it stored for delivery."""
         response = await self.handle(await self.text(*texts))
         assert response.outcome == pb.TURN_OUTCOME_REPLIED
-        return str((await self.rows("select body from porchlight.outbox order by outbox_id"))[-1]["body"])
+        return str(
+            (await self.rows("select body from porchlight.outbox where kind = 'REPLY' order by outbox_id"))[-1]["body"]
+        )
 
     async def rows(self, sql: str) -> list[Any]:
         return list(await self.admin.fetch(sql))
@@ -461,8 +463,16 @@ async def test_bot_remembers_what_it_asked_over_turns(desk: Desk) -> None:
 async def test_who_wants_no_texts_gets_none_and_the_message_has_its_outcome(desk: Desk) -> None:
     response = await desk.handle(await desk.text("leave me alone"))
     assert response.outcome == pb.TURN_OUTCOME_SILENT
-    assert await desk.rows("select from porchlight.outbox") == []
+    assert await desk.rows("select from porchlight.outbox where kind = 'REPLY'") == []
     assert (await desk.record())["move"] == "stay_silent"
+
+
+async def test_who_wants_no_texts_is_silent_for_good_and_an_agent_is_asked_to_read(desk: Desk) -> None:
+    await desk.handle(await desk.text("leave me alone"))
+    (contact,) = await desk.rows("select pause_cause from porchlight.contact")
+    (task,) = await desk.rows("select kind, body from porchlight.outbox")
+    assert (contact["pause_cause"], task["kind"]) == ("ASKED_TO_STOP", "TASK")
+    assert "read the conversation" in json.loads(task["body"])["text"]
 
 
 async def test_what_a_seller_confides_is_private_in_the_store_and_on_the_way_to_the_arbiter(

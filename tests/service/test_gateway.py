@@ -408,6 +408,31 @@ async def test_timeline_refuses_what_it_cannot_answer(gateway, as_operator):
         assert refused.value.metadata["field"] == next(iter(bad))
 
 
+async def test_operator_pauses_a_contact_and_lets_it_go_on(gateway, as_operator, database):
+    await tell(gateway, a_message())
+    contacts, who = ContactServiceStub(as_operator), {"tenant_id": LOC, "contact_id": "c_1"}
+    await call(contacts.PauseContact, contact_pb.PauseContactRequest(**who), seconds=5)
+    story = await call(contacts.GetTimeline, contact_pb.GetTimelineRequest(**who), seconds=5)
+    assert story.pause_cause == contact_pb.PAUSE_CAUSE_OPERATOR
+    await tell(gateway, a_message(webhookId="w_2", body="STOP"))
+    resumed = await call(contacts.ResumeContact, contact_pb.ResumeContactRequest(**who), seconds=5)
+    assert resumed.silence == contact_pb.SILENCE_OPTED_OUT
+    audit = await rows(database.admin_url, "select kind, detail->>'actor' as actor from porchlight.audit")
+    assert audit == [{"kind": "PAUSED", "actor": "operator"}, {"kind": "RESUMED", "actor": "operator"}]
+
+
+async def test_nobody_pauses_or_resumes_a_contact_that_is_not_there(gateway, as_operator):
+    contacts = ContactServiceStub(as_operator)
+    for method, request in (
+        (contacts.PauseContact, contact_pb.PauseContactRequest),
+        (contacts.ResumeContact, contact_pb.ResumeContactRequest),
+    ):
+        with pytest.raises(ContactNotFound):
+            await call(method, request(tenant_id=LOC, contact_id="c_x"), seconds=5)
+        with pytest.raises(InvalidField):
+            await call(method, request(tenant_id=LOC, contact_id=""), seconds=5)
+
+
 async def test_lanes_that_wait_are_listed_for_the_operator_alone(gateway, as_operator):
     await tell(gateway, a_message(), a_message(webhookId="w_2", contactId="c_2"))
     page = await call(OpsServiceStub(as_operator).ListLanes, ops_pb.ListLanesRequest(page_size=1), seconds=5)

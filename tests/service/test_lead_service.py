@@ -20,12 +20,17 @@ from kit.bot.settings import BotSettings
 from kit.facts_wire import fact_to_proto
 from kit.lane import Debounce, Event, EventKind, Fact, Keyword
 from kit.pg.lane import PgLane, fact_row
-from kit.pg.pool import open_pool
+from kit.pg.pool import Pool, open_pool
 from kit.rpc.client import call, open_channel
 from kit.rpc.server import SERVING, bind, make_server
 from services.lead.bot import BOT
+from services.lead.contacts_pg import PgContacts
+from services.lead.qualification import qualify
+from services.lead.scorer import Scorer
 from services.lead.server import speciality
+from services.lead.writeback import fields
 from tests.support.bots import BOTS, a_fact, learned_facts
+from tests.support.gateway import running, until
 from tests.support.stores import Database
 
 TOKENS = {name: f"token of {name}" for name in ("operator", "console", "gateway", "lead")}
@@ -40,6 +45,7 @@ class Lead:
     address: str
     lane: PgLane
     admin: Any
+    bot_pool: Pool
     stack: AsyncExitStack
 
     async def stub(self, caller: str = "operator") -> Any:
@@ -99,9 +105,11 @@ async def lead(database: Database, tmp_path: Path) -> AsyncIterator[Lead]:
         stack.push_async_callback(rpc.server.stop, 0)
         pool = await open_pool(database.url("gateway"), name="gateway", size=1)
         stack.push_async_callback(pool.close)
+        bot_pool = await open_pool(database.url("lead"), name="lead", size=1)
+        stack.push_async_callback(bot_pool.close)
         admin = await asyncpg.connect(database.admin_url)
         stack.push_async_callback(admin.close)
-        yield Lead(address=address, lane=PgLane(pool), admin=admin, stack=stack)
+        yield Lead(address=address, lane=PgLane(pool), admin=admin, bot_pool=bot_pool, stack=stack)
 
 
 async def test_stored_facts_are_scored_with_the_words_behind_each(lead: Lead) -> None:
@@ -114,6 +122,60 @@ async def test_stored_facts_are_scored_with_the_words_behind_each(lead: Lead) ->
     assert scored.score == sum(factor.points for factor in scored.factors)
     assert scored.grade == pb.GRADE_WARM
     assert scored.warm_from <= scored.score < scored.hot_from
+
+
+async def scored_fields(lead: Lead, *, rounds: int = 1) -> list[dict[str, Any]]:
+    """Let the scorer look once per round, and return what it put out."""
+    contacts = PgContacts(lead.bot_pool)
+    for _ in range(rounds):
+        for due in await contacts.due_scores(10):
+            scored = qualify(due.known.facts, messages_count=due.known.messages_count, opted_out=due.known.opted_out)
+            await contacts.put_score(due, fields(scored, due.known.facts))
+    found = await lead.admin.fetch("select body from porchlight.outbox where kind = 'FIELDS' order by outbox_id")
+    return [json.loads(row["body"])["fields"] for row in found]
+
+
+async def test_score_of_what_any_bot_learned_is_put_out_once(lead: Lead) -> None:
+    await lead.texts("hi")
+    await lead.knows(a_fact("intent", "buy"))
+    (found,) = await scored_fields(lead, rounds=2)
+    assert (found["contact.porchlight_score"], found["contact.porchlight_grade"]) == (25, "nurture")
+    await lead.knows(a_fact("financing", "cash"))
+    assert (await scored_fields(lead))[1:] == [
+        {
+            "contact.porchlight_score": 45,
+            "contact.porchlight_grade": "warm",
+            "contact.porchlight_financing": "cash",
+            "contact.porchlight_reasons": "+25 Says what they want: buy.; +20 Says how they pay: cash.",
+        }
+    ]
+
+
+async def test_score_that_was_overtaken_is_not_put_out(lead: Lead) -> None:
+    await lead.texts("hi")
+    await lead.knows(a_fact("intent", "buy"))
+    contacts = PgContacts(lead.bot_pool)
+    (due,) = await contacts.due_scores(10)
+    await lead.knows(a_fact("renting", True))
+    await contacts.put_score(due, {"contact.porchlight_score": 25})
+    (found,) = await scored_fields(lead)
+    assert found["contact.porchlight_score"] == 0
+
+
+async def test_score_of_who_opts_out_falls_to_nothing(lead: Lead) -> None:
+    await lead.texts("hi")
+    await lead.knows(a_fact("intent", "buy"))
+    await scored_fields(lead)
+    await lead.texts("STOP", keyword=Keyword.STOP)
+    assert (await scored_fields(lead))[-1]["contact.porchlight_score"] == 0
+
+
+async def test_scorer_goes_on_until_it_is_told_to_stop(lead: Lead) -> None:
+    await lead.texts("hi")
+    await lead.knows(a_fact("intent", "sell"))
+    async with running(Scorer(PgContacts(lead.bot_pool))):
+        await until(lambda: lead.admin.fetchval("select not score_due from porchlight.contact"))
+    assert len(await scored_fields(lead)) == 1
 
 
 async def test_who_only_said_hi_has_no_points(lead: Lead) -> None:

@@ -35,7 +35,7 @@ from porchlight.bot.v1 import bot_service_pb2 as bot_pb
 from kit import log, tickets
 from kit.clock import utc_now
 from kit.errors import RequestIdReused, StaleTurn, WrongHandoffState
-from kit.lane import DeliveryResult, Event, EventKind, Fact, Keyword
+from kit.lane import EFFECTS, DeliveryResult, Event, EventKind, Fact, Keyword
 from kit.pg.lane import PgLane
 from kit.pg.pool import open_pool
 from services.handoff.arbiter import Arbiter
@@ -437,10 +437,12 @@ class Sequence:
 
     def _deliver(self) -> Step:
         async def do() -> Told:
-            claimed = await self.world.lane.claim_deliveries(limit=1, lease=timedelta(seconds=10))
+            claimed = await self.world.lane.claim_deliveries(limit=10, lease=timedelta(seconds=10))
             for delivery in claimed:
                 await self.world.lane.finish_delivery(delivery, DeliveryResult.SENT, crm_message_id=uuid.uuid4().hex)
-            return ("SENT" if claimed else "NOT SENT"), ""
+            # Notes and tasks go out beside the texts; the model knows texts alone.
+            texts = [delivery for delivery in claimed if delivery.kind not in EFFECTS]
+            return ("SENT" if texts else "NOT SENT"), ""
 
         return do, lambda model, made: model.deliver()
 

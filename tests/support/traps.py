@@ -60,6 +60,7 @@ POINTS: Final = {
     ("gateway", "gateway.after_crm_post"): Held(lease=deliver.LEASE),
     ("seller", "bot.after_complete_turn"): Held(),
     ("gateway", "gateway.after_delivery"): Held(),
+    ("gateway", "gateway.after_crm_entry"): Held(lease=deliver.LEASE),
 }
 
 OPEN: Final = (

@@ -45,6 +45,8 @@ LeadService ScoreContact                console operator
 SellerService EstimateValue             console operator
 SellerService EstimateNetProceeds       console operator
 ContactService GetTimeline              console operator
+ContactService PauseContact              console operator
+ContactService ResumeContact              console operator
 OpsService ListLanes                    console operator
 Health Check                            *
 Health Watch                            *

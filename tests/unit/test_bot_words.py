@@ -101,6 +101,15 @@ def test_mention_of_a_person_is_no_wish_for_one(said):
         "wrong number",
         "take me off your list",
         "fuck off",
+        "Please stop.",
+        "don't contact me again",
+        "just go away!",
+        "no more texts",
+        "stop calling me",
+        "don't call or text me",
+        "stop texting me, call me instead",
+        "don't text me until Monday",
+        "not interested, please stop",
     ],
 )
 def test_wish_to_be_left_alone_is_heard(said):
@@ -109,7 +118,19 @@ def test_wish_to_be_left_alone_is_heard(said):
 
 @pytest.mark.parametrize(
     "said",
-    ["no more than 500k", "near the bus stop", "can't stop thinking about it", "I won't stop", "I quit my job to move"],
+    [
+        "no more than 500k",
+        "near the bus stop",
+        "can't stop thinking about it",
+        "I won't stop",
+        "I quit my job to move",
+        "don't call me, text me instead",
+        "please don't call me before 9am",
+        "please stop by the house at 5",
+        "will the fees go away?",
+        "can you take me off the market next week",
+        "can I stop sending rent checks once I own it",
+    ],
 )
 def test_stop_inside_other_words_is_no_such_wish(said):
     assert not words.wants_no_texts(said)

@@ -202,6 +202,13 @@ def test_wish_to_see_one_names_the_agreement_first_and_books_nothing():
     assert not re.search(r"\bagent will\b|\bcall you\b|\bscheduled\b|\bfree\b", reply)
 
 
+def test_wish_to_see_a_home_becomes_one_task_for_an_agent():
+    conversation = talked(NEEDS, "can I see the second one on Saturday?", "so can I see the second one?")
+    (task,) = conversation.moves[-2].effects
+    assert (task.title, conversation.moves[-1].effects) == ("Wants to see KC-98117-3", ())
+    assert "is not signed as far as is known, and comes before a tour" in task.text and "sample" in task.text
+
+
 def test_signed_agreement_is_not_asked_for_again():
     reply = said_last("I signed the buyer agreement", NEEDS, "can I see number 1")
     assert "As noted, the buyer agreement is signed" in reply

@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from porchlight.bot.v1 import bot_service_pb2 as _bot_service_pb2
 import builtins as _builtins
 import sys
@@ -19,6 +20,153 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _Silence:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _SilenceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Silence.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    SILENCE_UNSPECIFIED: _Silence.ValueType  # 0
+    """None: bots may write."""
+    SILENCE_OPTED_OUT: _Silence.ValueType  # 1
+    """The person opted out with a keyword."""
+    SILENCE_DO_NOT_DISTURB: _Silence.ValueType  # 2
+    """The CRM says that the contact must not be disturbed."""
+    SILENCE_PAUSED: _Silence.ValueType  # 3
+    """The contact is paused."""
+
+class Silence(_Silence, metaclass=_SilenceEnumTypeWrapper):
+    """Why no bot writes to a contact. New values may be added."""
+
+SILENCE_UNSPECIFIED: Silence.ValueType  # 0
+"""None: bots may write."""
+SILENCE_OPTED_OUT: Silence.ValueType  # 1
+"""The person opted out with a keyword."""
+SILENCE_DO_NOT_DISTURB: Silence.ValueType  # 2
+"""The CRM says that the contact must not be disturbed."""
+SILENCE_PAUSED: Silence.ValueType  # 3
+"""The contact is paused."""
+Global___Silence: _TypeAlias = Silence  # noqa: Y015
+
+class _PauseCause:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PauseCauseEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PauseCause.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PAUSE_CAUSE_UNSPECIFIED: _PauseCause.ValueType  # 0
+    """It is not."""
+    PAUSE_CAUSE_OPERATOR: _PauseCause.ValueType  # 1
+    """Somebody called [PauseContact][ContactService.PauseContact]."""
+    PAUSE_CAUSE_ASKED_TO_STOP: _PauseCause.ValueType  # 2
+    """The person asked to be left alone in words of their own; START takes it
+    back too.
+    """
+
+class PauseCause(_PauseCause, metaclass=_PauseCauseEnumTypeWrapper):
+    """Why a contact is paused. New values may be added."""
+
+PAUSE_CAUSE_UNSPECIFIED: PauseCause.ValueType  # 0
+"""It is not."""
+PAUSE_CAUSE_OPERATOR: PauseCause.ValueType  # 1
+"""Somebody called [PauseContact][ContactService.PauseContact]."""
+PAUSE_CAUSE_ASKED_TO_STOP: PauseCause.ValueType  # 2
+"""The person asked to be left alone in words of their own; START takes it
+back too.
+"""
+Global___PauseCause: _TypeAlias = PauseCause  # noqa: Y015
+
+@_typing.final
+class PauseContactRequest(_message.Message):
+    """Request for [PauseContact][ContactService.PauseContact]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    CONTACT_ID_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The CRM location, 1 to 64 characters."""
+    contact_id: _builtins.str
+    """The contact, 1 to 64 characters."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        contact_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_id", b"contact_id", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseContactRequest: _TypeAlias = PauseContactRequest  # noqa: Y015
+
+@_typing.final
+class PauseContactResponse(_message.Message):
+    """Response for [PauseContact][ContactService.PauseContact]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PauseContactResponse: _TypeAlias = PauseContactResponse  # noqa: Y015
+
+@_typing.final
+class ResumeContactRequest(_message.Message):
+    """Request for [ResumeContact][ContactService.ResumeContact]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    CONTACT_ID_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The CRM location, 1 to 64 characters."""
+    contact_id: _builtins.str
+    """The contact, 1 to 64 characters."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        contact_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_id", b"contact_id", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeContactRequest: _TypeAlias = ResumeContactRequest  # noqa: Y015
+
+@_typing.final
+class ResumeContactResponse(_message.Message):
+    """Response for [ResumeContact][ContactService.ResumeContact]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SILENCE_FIELD_NUMBER: _builtins.int
+    silence: Global___Silence.ValueType
+    """Why no bot writes to the contact even so; unspecified when they may."""
+    def __init__(
+        self,
+        *,
+        silence: Global___Silence.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["silence", b"silence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ResumeContactResponse: _TypeAlias = ResumeContactResponse  # noqa: Y015
 
 @_typing.final
 class GetTimelineRequest(_message.Message):
@@ -67,6 +215,7 @@ class GetTimelineResponse(_message.Message):
     PENDING_HANDOFF_ID_FIELD_NUMBER: _builtins.int
     OPTED_OUT_FIELD_NUMBER: _builtins.int
     FACTS_FIELD_NUMBER: _builtins.int
+    PAUSE_CAUSE_FIELD_NUMBER: _builtins.int
     next_page_token: _builtins.str
     """Empty on the last page."""
     owner: _builtins.str
@@ -77,6 +226,8 @@ class GetTimelineResponse(_message.Message):
     """The handoff that is under way; empty when none is."""
     opted_out: _builtins.bool
     """Whether the person opted out of texts."""
+    pause_cause: Global___PauseCause.ValueType
+    """Why the contact is paused; unspecified when it is not."""
     @_builtins.property
     def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___TimelineEntry]:
         """What happened, newest first."""
@@ -95,10 +246,11 @@ class GetTimelineResponse(_message.Message):
         pending_handoff_id: _builtins.str = ...,
         opted_out: _builtins.bool = ...,
         facts: _abc.Iterable[_bot_service_pb2.Fact] | None = ...,
+        pause_cause: Global___PauseCause.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "epoch", b"epoch", "facts", b"facts", "next_page_token", b"next_page_token", "opted_out", b"opted_out", "owner", b"owner", "pending_handoff_id", b"pending_handoff_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "epoch", b"epoch", "facts", b"facts", "next_page_token", b"next_page_token", "opted_out", b"opted_out", "owner", b"owner", "pause_cause", b"pause_cause", "pending_handoff_id", b"pending_handoff_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

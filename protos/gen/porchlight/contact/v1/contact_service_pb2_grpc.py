@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class ContactServiceStub:
-    """Shows a contact's story. Served by the gateway.
+    """Shows a contact's story, and says whether bots may write to it. Served by
+    the gateway.
     """
 
     def __init__(self, channel):
@@ -40,14 +41,53 @@ class ContactServiceStub:
                 request_serializer=porchlight_dot_contact_dot_v1_dot_contact__service__pb2.GetTimelineRequest.SerializeToString,
                 response_deserializer=porchlight_dot_contact_dot_v1_dot_contact__service__pb2.GetTimelineResponse.FromString,
                 _registered_method=True)
+        self.PauseContact = channel.unary_unary(
+                '/porchlight.contact.v1.ContactService/PauseContact',
+                request_serializer=porchlight_dot_contact_dot_v1_dot_contact__service__pb2.PauseContactRequest.SerializeToString,
+                response_deserializer=porchlight_dot_contact_dot_v1_dot_contact__service__pb2.PauseContactResponse.FromString,
+                _registered_method=True)
+        self.ResumeContact = channel.unary_unary(
+                '/porchlight.contact.v1.ContactService/ResumeContact',
+                request_serializer=porchlight_dot_contact_dot_v1_dot_contact__service__pb2.ResumeContactRequest.SerializeToString,
+                response_deserializer=porchlight_dot_contact_dot_v1_dot_contact__service__pb2.ResumeContactResponse.FromString,
+                _registered_method=True)
 
 
 class ContactServiceServicer:
-    """Shows a contact's story. Served by the gateway.
+    """Shows a contact's story, and says whether bots may write to it. Served by
+    the gateway.
     """
 
     def GetTimeline(self, request, context):
         """Returns who owns a contact, what is known, and what happened, newest first.
+
+        Errors:
+        - `NOT_FOUND` / `CONTACT_NOT_FOUND`
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def PauseContact(self, request, context):
+        """Keeps all bots silent for a contact until it is resumed.
+
+        What waits for an answer gets none, and a reply that is not on its way yet
+        stays in. What the person writes meanwhile is stored and not answered. The
+        owner does not change. Safe to repeat.
+
+        Errors:
+        - `NOT_FOUND` / `CONTACT_NOT_FOUND`
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ResumeContact(self, request, context):
+        """Lets bots answer what a contact writes from now on.
+
+        Also lifts a pause that the person asked for in their own words, which may
+        have been misread: read the conversation first. An opt-out by keyword stays;
+        only the person takes it back, with START. Safe to repeat.
 
         Errors:
         - `NOT_FOUND` / `CONTACT_NOT_FOUND`
@@ -64,6 +104,16 @@ def add_ContactServiceServicer_to_server(servicer, server):
                     request_deserializer=porchlight_dot_contact_dot_v1_dot_contact__service__pb2.GetTimelineRequest.FromString,
                     response_serializer=porchlight_dot_contact_dot_v1_dot_contact__service__pb2.GetTimelineResponse.SerializeToString,
             ),
+            'PauseContact': grpc.unary_unary_rpc_method_handler(
+                    servicer.PauseContact,
+                    request_deserializer=porchlight_dot_contact_dot_v1_dot_contact__service__pb2.PauseContactRequest.FromString,
+                    response_serializer=porchlight_dot_contact_dot_v1_dot_contact__service__pb2.PauseContactResponse.SerializeToString,
+            ),
+            'ResumeContact': grpc.unary_unary_rpc_method_handler(
+                    servicer.ResumeContact,
+                    request_deserializer=porchlight_dot_contact_dot_v1_dot_contact__service__pb2.ResumeContactRequest.FromString,
+                    response_serializer=porchlight_dot_contact_dot_v1_dot_contact__service__pb2.ResumeContactResponse.SerializeToString,
+            ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
             'porchlight.contact.v1.ContactService', rpc_method_handlers)
@@ -73,7 +123,8 @@ def add_ContactServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ContactService:
-    """Shows a contact's story. Served by the gateway.
+    """Shows a contact's story, and says whether bots may write to it. Served by
+    the gateway.
     """
 
     @staticmethod
@@ -93,6 +144,60 @@ class ContactService:
             '/porchlight.contact.v1.ContactService/GetTimeline',
             porchlight_dot_contact_dot_v1_dot_contact__service__pb2.GetTimelineRequest.SerializeToString,
             porchlight_dot_contact_dot_v1_dot_contact__service__pb2.GetTimelineResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PauseContact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/porchlight.contact.v1.ContactService/PauseContact',
+            porchlight_dot_contact_dot_v1_dot_contact__service__pb2.PauseContactRequest.SerializeToString,
+            porchlight_dot_contact_dot_v1_dot_contact__service__pb2.PauseContactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ResumeContact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/porchlight.contact.v1.ContactService/ResumeContact',
+            porchlight_dot_contact_dot_v1_dot_contact__service__pb2.ResumeContactRequest.SerializeToString,
+            porchlight_dot_contact_dot_v1_dot_contact__service__pb2.ResumeContactResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -27,7 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class ContactServiceStub:
-    """Shows a contact's story. Served by the gateway."""
+    """Shows a contact's story, and says whether bots may write to it. Served by
+    the gateway.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -39,10 +41,32 @@ class ContactServiceStub:
     Errors:
     - `NOT_FOUND` / `CONTACT_NOT_FOUND`
     """
+    PauseContact: _grpc.UnaryUnaryMultiCallable[_contact_service_pb2.PauseContactRequest, _contact_service_pb2.PauseContactResponse]
+    """Keeps all bots silent for a contact until it is resumed.
+
+    What waits for an answer gets none, and a reply that is not on its way yet
+    stays in. What the person writes meanwhile is stored and not answered. The
+    owner does not change. Safe to repeat.
+
+    Errors:
+    - `NOT_FOUND` / `CONTACT_NOT_FOUND`
+    """
+    ResumeContact: _grpc.UnaryUnaryMultiCallable[_contact_service_pb2.ResumeContactRequest, _contact_service_pb2.ResumeContactResponse]
+    """Lets bots answer what a contact writes from now on.
+
+    Also lifts a pause that the person asked for in their own words, which may
+    have been misread: read the conversation first. An opt-out by keyword stays;
+    only the person takes it back, with START. Safe to repeat.
+
+    Errors:
+    - `NOT_FOUND` / `CONTACT_NOT_FOUND`
+    """
 
 @_typing.type_check_only
 class ContactServiceAsyncStub(ContactServiceStub):
-    """Shows a contact's story. Served by the gateway."""
+    """Shows a contact's story, and says whether bots may write to it. Served by
+    the gateway.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetTimeline: _aio.UnaryUnaryMultiCallable[_contact_service_pb2.GetTimelineRequest, _contact_service_pb2.GetTimelineResponse]  # type: ignore[assignment]
@@ -51,9 +75,31 @@ class ContactServiceAsyncStub(ContactServiceStub):
     Errors:
     - `NOT_FOUND` / `CONTACT_NOT_FOUND`
     """
+    PauseContact: _aio.UnaryUnaryMultiCallable[_contact_service_pb2.PauseContactRequest, _contact_service_pb2.PauseContactResponse]  # type: ignore[assignment]
+    """Keeps all bots silent for a contact until it is resumed.
+
+    What waits for an answer gets none, and a reply that is not on its way yet
+    stays in. What the person writes meanwhile is stored and not answered. The
+    owner does not change. Safe to repeat.
+
+    Errors:
+    - `NOT_FOUND` / `CONTACT_NOT_FOUND`
+    """
+    ResumeContact: _aio.UnaryUnaryMultiCallable[_contact_service_pb2.ResumeContactRequest, _contact_service_pb2.ResumeContactResponse]  # type: ignore[assignment]
+    """Lets bots answer what a contact writes from now on.
+
+    Also lifts a pause that the person asked for in their own words, which may
+    have been misread: read the conversation first. An opt-out by keyword stays;
+    only the person takes it back, with START. Safe to repeat.
+
+    Errors:
+    - `NOT_FOUND` / `CONTACT_NOT_FOUND`
+    """
 
 class ContactServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Shows a contact's story. Served by the gateway."""
+    """Shows a contact's story, and says whether bots may write to it. Served by
+    the gateway.
+    """
 
     @_abc_1.abstractmethod
     def GetTimeline(
@@ -62,6 +108,38 @@ class ContactServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_contact_service_pb2.GetTimelineResponse, _abc.Awaitable[_contact_service_pb2.GetTimelineResponse]]:
         """Returns who owns a contact, what is known, and what happened, newest first.
+
+        Errors:
+        - `NOT_FOUND` / `CONTACT_NOT_FOUND`
+        """
+
+    @_abc_1.abstractmethod
+    def PauseContact(
+        self,
+        request: _contact_service_pb2.PauseContactRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_contact_service_pb2.PauseContactResponse, _abc.Awaitable[_contact_service_pb2.PauseContactResponse]]:
+        """Keeps all bots silent for a contact until it is resumed.
+
+        What waits for an answer gets none, and a reply that is not on its way yet
+        stays in. What the person writes meanwhile is stored and not answered. The
+        owner does not change. Safe to repeat.
+
+        Errors:
+        - `NOT_FOUND` / `CONTACT_NOT_FOUND`
+        """
+
+    @_abc_1.abstractmethod
+    def ResumeContact(
+        self,
+        request: _contact_service_pb2.ResumeContactRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_contact_service_pb2.ResumeContactResponse, _abc.Awaitable[_contact_service_pb2.ResumeContactResponse]]:
+        """Lets bots answer what a contact writes from now on.
+
+        Also lifts a pause that the person asked for in their own words, which may
+        have been misread: read the conversation first. An opt-out by keyword stays;
+        only the person takes it back, with START. Safe to repeat.
 
         Errors:
         - `NOT_FOUND` / `CONTACT_NOT_FOUND`
