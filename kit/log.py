@@ -6,9 +6,9 @@ bounded buffer to a thread, because a pipe that nobody reads blocks its writer a
 would stop the event loop with it.
 """
 
-import collections
 import logging
 import os
+import queue
 import sys
 import threading
 import time
@@ -34,21 +34,20 @@ class Sink:
 
     def __init__(self, descriptor: int, *, most_lines: int = _MOST_LINES) -> None:
         self._descriptor = descriptor
-        self._lines: collections.deque[bytes] = collections.deque()
+        # Not a deque with an Event beside it: whoever writes would pay for the Event, which is Python.
+        self._lines: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._most_lines = most_lines
-        self._wake = threading.Event()
         self._taken = 0
         self._done = 0
         threading.Thread(target=self._drain, name="log", daemon=True).start()
 
     def write(self, line: bytes) -> int:
         """Take a line, or drop it when the reader is too slow."""
-        if len(self._lines) >= self._most_lines:
+        if self._lines.qsize() >= self._most_lines:
             LOG_LINES_DROPPED.inc()
         else:
             self._taken += 1
-            self._lines.append(line)
-            self._wake.set()
+            self._lines.put(line)
         return len(line)
 
     def flush(self) -> None:
@@ -62,11 +61,9 @@ class Sink:
 
     def _drain(self) -> None:
         while True:
-            self._wake.wait()
-            self._wake.clear()
-            batch = []
-            while self._lines:
-                batch.append(self._lines.popleft())
+            batch = [self._lines.get()]
+            while not self._lines.empty():
+                batch.append(self._lines.get())
             if not self._write_all(memoryview(b"".join(batch))):
                 LOG_LINES_DROPPED.inc(len(batch))
             self._done += len(batch)

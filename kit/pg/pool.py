@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 ACQUIRE_SECONDS: Final = 0.5
 CONNECT_SECONDS: Final = 2.0
 COMMAND_SECONDS: Final = 2.0
+IDLE_SECONDS: Final = 240.0
+"""What lies on the way, a NAT or a balancer, may forget a connection that is idle for longer."""
 
 
 class _Connection(asyncpg.Connection):  # type: ignore[misc]
@@ -40,6 +42,9 @@ class Pool:
         # asyncpg has one limit for waiting one's turn and for connecting, and they
         # differ: a queue is a sign of overload, a slow handshake is not.
         self._turns = asyncio.Semaphore(size)
+        # Kept out of asyncpg's pool, which spends two tasks on each way out and back; only
+        # what may be broken or in a transaction is given back to it, to be cleaned up.
+        self._idle: list[tuple[PoolConnectionProxy[Record], float]] = []
 
     async def fetch(self, sql: str, *arguments: object) -> list[Record]:
         """Return all rows."""
@@ -72,13 +77,32 @@ class Pool:
                 The outcome of what ran before is then unknown.
         """
         with _translated():
-            async with asyncio.timeout(ACQUIRE_SECONDS):
+            if self._turns.locked():
+                async with asyncio.timeout(ACQUIRE_SECONDS):
+                    await self._turns.acquire()
+            else:
                 await self._turns.acquire()
             try:
-                async with self._pool.acquire(timeout=CONNECT_SECONDS) as connection:
+                connection, whole = await self._lend(), False
+                try:
                     yield connection
+                    whole = not connection.is_in_transaction()
+                finally:
+                    if whole:
+                        self._idle.append((connection, asyncio.get_running_loop().time()))
+                    else:
+                        await self._pool.release(connection)
             finally:
                 self._turns.release()
+
+    async def _lend(self) -> PoolConnectionProxy[Record]:
+        while self._idle:
+            connection, since = self._idle.pop()
+            if not connection.is_closed() and asyncio.get_running_loop().time() - since < IDLE_SECONDS:
+                return connection
+            connection.terminate()
+            await self._pool.release(connection)
+        return await self._pool.acquire(timeout=CONNECT_SECONDS)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[PoolConnectionProxy[Record]]:
@@ -90,6 +114,8 @@ class Pool:
         """Close all connections; those in use are cut after 2 s."""
         try:
             async with asyncio.timeout(COMMAND_SECONDS):
+                while self._idle:
+                    await self._pool.release(self._idle.pop()[0])
                 await self._pool.close()
         except (TimeoutError, OSError, asyncpg.PostgresError, asyncpg.InterfaceError):
             self._pool.terminate()

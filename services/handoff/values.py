@@ -119,7 +119,7 @@ class Proposal:
 
         Over our own values, not over protobuf bytes, which have no canonical form.
         """
-        content = asdict(self)
+        content = {**vars(self), "facts": [asdict(fact) for fact in self.facts]}
         # Who asks, and what it cost to come to ask, may differ between tries of one request.
         del content["caller"], content["turn_record"]
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

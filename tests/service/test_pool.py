@@ -66,6 +66,13 @@ async def test_a_pool_without_a_free_connection_is_unavailable_soon(pool):
             await pool.fetchval("SELECT 1")
 
 
+async def test_the_same_connection_is_lent_again_until_it_was_idle_for_too_long(pool, monkeypatch):
+    first = await pool.fetchval("SELECT pg_backend_pid()")
+    assert await pool.fetchval("SELECT pg_backend_pid()") == first
+    monkeypatch.setattr(pools, "IDLE_SECONDS", 0.0)
+    assert await pool.fetchval("SELECT pg_backend_pid()") != first
+
+
 async def test_a_connection_that_is_cut_is_unavailable_and_the_next_one_works(pool):
     with pytest.raises(StoreUnavailable):
         await pool.fetchval("SELECT pg_terminate_backend(pg_backend_pid())")
