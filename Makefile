@@ -9,7 +9,7 @@ DEV := $(VENV)/.dev-installed
 LANGGRAPH := bench/handoff_safety/langgraph
 LOCK := uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header --no-emit-index-url --no-annotate pyproject.toml --extra build
 
-.PHONY: up test check format bench bench-cma bench-conversations bench-handoff bench-handoff-safety protos docs pictures lock clean
+.PHONY: up test check format bench bench-cma bench-conversations bench-handoff bench-handoff-safety bench-stampede protos docs pictures lock clean
 
 up: $(RUNTIME)       # stores, migrations, all services, until Ctrl-C; prints `ready` and the URLs
 	@exec $(BIN)/porchlight up
@@ -34,6 +34,9 @@ bench-conversations: $(DEV)  # play the authored conversations against the whole
 
 bench-handoff: $(DEV) $(LANGGRAPH)/.venv/.installed  # handoffs beside a bare echo, a durable commit and LangGraph; rewrites its part of bench/RESULTS.md
 	@$(BIN)/python -m bench.handoff --write
+
+bench-stampede: $(DEV)  # how often Claude is asked when everybody asks the same; rewrites its part of bench/RESULTS.md
+	@$(BIN)/python -m bench.stampede --write
 
 bench-handoff-safety: $(DEV) $(LANGGRAPH)/.venv/.installed  # what holds when handoffs go wrong, here and in LangGraph; rewrites its part of bench/RESULTS.md
 	@$(BIN)/python -m bench.handoff_safety --write
