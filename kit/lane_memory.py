@@ -43,6 +43,7 @@ from kit.lane_memory_rows import (
     heads_of,
     inbox_event,
     is_ours,
+    keep_back,
     lane_row,
     lost_reply_task,
     messages,
@@ -316,7 +317,7 @@ class MemoryLane:
         cause = forbidden(c, text)
         text.needs_read_back = text.needs_read_back or text.state == "CLAIMED"
         if cause is not None and not text.needs_read_back:
-            text.state, text.cause = "SUPPRESSED", cause
+            keep_back(c, text, cause)
             self._wake_blocked(c)
             return None
         text.state, text.attempts, text.claim_token = "CLAIMED", text.attempts + 1, secrets.token_hex(16)
@@ -363,6 +364,8 @@ class MemoryLane:
         text.crm_message_id = None if crm_message_id in known else crm_message_id
         text.next_attempt_time = now + wait
         text.send_time = now if result is DeliveryResult.SENT else None
+        if result is DeliveryResult.SUPPRESSED:
+            keep_back(c, text, cause or "")
         if result is DeliveryResult.DEAD and text.kind == "FIELDS":
             for key in json.loads(text.body)["fields"]:
                 c.crm_fields.pop(key, None)

@@ -156,7 +156,23 @@ def suppress(c: ContactRow, cause: str) -> None:
     """Keep replies that certainly did not go out from going out."""
     for text in c.texts:
         if text.kind == "REPLY" and text.state == "PENDING" and not text.needs_read_back:
-            text.state, text.cause = "SUPPRESSED", cause
+            keep_back(c, text, cause)
+
+
+def keep_back(c: ContactRow, text: TextRow, cause: str) -> None:
+    """Never send a text; what it was about is for whoever has the contact now."""
+    text.state, text.cause = "SUPPRESSED", cause
+    turn = c.turns.get(text.turn_no)
+    if turn is None or turn.state != "REPLIED" or text.kind != "REPLY":
+        return
+    for row in c.inbox:
+        if row.message_id in turn.message_ids and row.outcome == "REPLIED":
+            if cause == "HUMAN_TAKEOVER":
+                row.outcome, row.cause = "ESCALATED_HUMAN", cause
+            elif cause == "STALE_EPOCH" and not any(
+                other.kind is EventKind.HUMAN_MESSAGE and other.inbox_id > row.inbox_id for other in c.inbox
+            ):
+                row.outcome, row.attempts = "WAITING", 0
 
 
 def settle(c: ContactRow, outcome: str, cause: str) -> None:

@@ -634,6 +634,21 @@ async def test_human_takeover_stops_a_queued_reply(world):
     assert await world.claim() == []
 
 
+async def test_message_whose_reply_stays_in_when_a_human_takes_over_is_the_humans(world):
+    await world.replies(reply="a reply")
+    await world.happens(EventKind.HUMAN_MESSAGE, text="I will call you")
+    assert (await world.outcomes())[0] == "ESCALATED_HUMAN"
+
+
+async def test_message_whose_reply_was_on_its_way_when_a_human_took_over_is_the_humans_once_it_is_not_sent(world):
+    await world.replies(reply="a reply")
+    (delivery,) = await world.deliveries()
+    await world.happens(EventKind.HUMAN_MESSAGE, text="I will call you")
+    assert (await world.outcomes())[0] == "REPLIED"
+    await world.lane.finish_delivery(delivery, DeliveryResult.SUPPRESSED, cause="HUMAN_TAKEOVER")
+    assert (await world.outcomes())[0] == "ESCALATED_HUMAN"
+
+
 async def test_second_message_of_the_human_changes_no_epoch(world):
     await world.says()
     await world.happens(EventKind.HUMAN_MESSAGE)

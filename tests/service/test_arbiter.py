@@ -447,3 +447,18 @@ async def test_decision_that_others_overtake_three_times_is_given_up() -> None:
         await an_arbiter(ledger).request(wire.proposal(a_proposal("lead>buyer"), caller="lead"), request_id="r_1")
     assert refused.value.metadata == {"contact_id": CONTACT}
     assert ledger.calls == ["read", "record"] * 3
+
+
+async def test_message_whose_reply_is_not_out_when_the_contact_moves_is_answered_by_the_target(desk: Desk) -> None:
+    message_id = await desk.put_message("what is it worth?")
+    claim = await desk.claim_turn()
+    assert claim is not None
+    await desk.admin.fetchval(
+        "select complete_turn('lead', $1, $2, $3, $4, 'REPLIED', 'A lot!', '[]', '{}')",
+        TENANT, CONTACT, claim["epoch"], claim["turn_no"],
+    )  # fmt: skip
+    await desk.settled(await desk.request("lead>seller", caller="operator"))
+    assert await desk.admin.fetch("select claim_outbox(5, interval '10 seconds')") == []
+    claim = await desk.claim_turn()
+    assert claim is not None
+    assert (claim["bot"], [each["message_id"] for each in claim["messages"]]) == ("seller", [message_id])

@@ -70,6 +70,8 @@ class Turn:
     bot: str
     messages: tuple[str, ...]
     state: str = "OPEN"
+    text: list[object] | None = None
+    """Its reply, as it stands among the contact's texts."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -250,7 +252,8 @@ class Contact:
             return "STALE"
         turn.state = "REPLIED" if reply else "SILENT"
         if reply:
-            self.texts.append(["REPLY", self.epoch, "PENDING"])
+            turn.text = ["REPLY", self.epoch, "PENDING"]
+            self.texts.append(turn.text)
         for message in self.messages:
             if message.message_id in turn.messages and message.outcome == "WAITING":
                 message.outcome = "REPLIED" if reply else "SUPPRESSED"
@@ -268,6 +271,8 @@ class Contact:
             return "NOT SENT"
         stale = self.opted_out or self.owner == HUMAN or text[1] != self.epoch
         text[2] = "SUPPRESSED" if text[0] == "REPLY" and stale else "SENT"
+        if text[2] == "SUPPRESSED" and not self.opted_out:
+            self._reopen(text)
         if self.ready is None and not self.pending:
             self._wake()
         return "SENT" if text[2] == "SENT" else "NOT SENT"
@@ -278,6 +283,11 @@ class Contact:
     def waiting(self) -> frozenset[str]:
         """Messages that nobody has answered."""
         return frozenset(each.message_id for each in self.messages if each.outcome == "WAITING")
+
+    def answered_by(self, text: list[object]) -> list[Message]:
+        """Return the messages that a reply answers."""
+        ids = {each for turn in self.turns if turn.text is text for each in turn.messages}
+        return [each for each in self.messages if each.message_id in ids and each.outcome == "REPLIED"]
 
     def idle_with_work(self) -> bool:
         """Say whether a message waits, nothing is in its way, and yet no turn will ever be claimed."""
@@ -312,7 +322,7 @@ class Contact:
 
     def _outcome(self, intent: str) -> str:
         if intent == "STOP":
-            self._suppress()
+            self._suppress(reopen=False)
             self._settle("SUPPRESSED")
             if not self.opted_out:
                 self.opted_out = True
@@ -330,7 +340,7 @@ class Contact:
         if self.pending:
             self.past[self.pending].state, self.past[self.pending].taken_over = "EXPIRED", True
         self._moved("ESCALATION", self.owner, HUMAN, handoff_id)
-        self._suppress()
+        self._suppress(reopen=True)
         self._settle("ESCALATED_HUMAN")
 
     def _give(self, owner: str, pending: str = "") -> None:
@@ -352,10 +362,20 @@ class Contact:
     def _stale(self, turn: Turn) -> bool:
         return turn.state != "OPEN" or turn.epoch != self.epoch
 
-    def _suppress(self) -> None:
+    def _suppress(self, *, reopen: bool) -> None:
         for text in self.texts:
             if text[0] == "REPLY" and text[2] == "PENDING":
                 text[2] = "SUPPRESSED"
+                if reopen:
+                    self._reopen(text)
+
+    def _reopen(self, text: list[object]) -> None:
+        """Let whoever has the contact now answer what a reply that never went out was about."""
+        for message in self.answered_by(text):
+            if self.owner == HUMAN:
+                message.outcome = "ESCALATED_HUMAN"
+            elif message.after_human == self.human_texts:
+                message.outcome = "WAITING"
 
     def _settle(self, outcome: str) -> None:
         for message in self.messages:

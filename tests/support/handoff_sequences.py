@@ -290,6 +290,13 @@ class Sequence:
             elif self.model.waiting:
                 await self.act(("claim",))
         assert not self.model.waiting, "somebody waits for an answer that will never come"
+        # Whoever opted out, or is spoken to by a person, may be left without a bot's answer.
+        if not self.model.human_texts and all(each.intent != "STOP" for each in self.model.messages):
+            answered = {
+                each for turn in self.model.turns if turn.text and turn.text[2] == "SENT" for each in turn.messages
+            }
+            told = {each.message_id for each in self.model.messages if each.outcome == "REPLIED"}
+            assert told <= answered, "an answer never went out"
 
     async def judge(self) -> None:
         """Have the judge of the load look at it as well."""

@@ -47,7 +47,7 @@ POINTS: Final = {
     ("handoff", "handoff.before_record"): Held(),
     ("gateway", "gateway.after_claim"): Held(lease=dispatch.LEASE),
     ("lead", "bot.before_request_handoff"): Held(always=True),
-    ("handoff", "handoff.after_record"): Held(always=True),
+    ("handoff", "handoff.after_record"): Held(lease=OFFER, always=True),
     ("seller", "bot.before_offer_answer"): Held(always=True),
     ("gateway", "gateway.after_turn"): Held(),
     ("handoff", "handoff.before_offer"): Held(lease=OFFER, always=True),
