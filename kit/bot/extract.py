@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from porchlight.cache.v1 import cache_service_pb2 as pb
@@ -26,6 +26,8 @@ KEPT_SECONDS: Final = 4.0
 LEAST_SECONDS: Final = 0.3
 TEXTS_MOST: Final = 20
 OWN_CHARS: Final = 200
+STUDENT_ALONE: Final = "STUDENT_ALONE"
+"""Claude did not answer, and the student was less sure than it usually has to be."""
 _DECIDING: Final = ("intent",)
 _OWN: Final = {
     "first_name": pb.SPAN_KIND_NAME,
@@ -46,6 +48,8 @@ class Extracted:
     cost_microusd: int = 0
     fallback_cause: str = ""
     """Why the rules stand alone, as a code; empty when the model answered."""
+    answer_id: str = ""
+    """The cache's answer, so that people can ask why it was given."""
 
 
 class Extractor:
@@ -100,11 +104,19 @@ class Extractor:
             answer = await asking
         except PorchlightError as error:
             return self._without(error.reason)
+        facts = bind(wire.analysis(answer), slots=self._spec.slots, messages=heard, extractor=answer.prompt_version)
+        alone = answer.fallback == pb.FALLBACK_STUDENT
+        if alone:
+            # Nobody could check it, so nothing that hangs on confidence, such as a handoff, may take it for Claude's.
+            facts = tuple(replace(fact, confidence=min(fact.confidence, answer.score)) for fact in facts)
+            log.info("fallback.used", bot=self._spec.name, fallback_cause=STUDENT_ALONE, prompt=self._spec.prompt)
         return Extracted(
-            facts=bind(wire.analysis(answer), slots=self._spec.slots, messages=heard, extractor=answer.prompt_version),
+            facts=facts,
+            fallback_cause=STUDENT_ALONE if alone else "",
             extractor=answer.prompt_version,
             cache_tier=wire.tier(answer),
             cost_microusd=answer.cost_microusd,
+            answer_id=answer.answer_id,
         )
 
     def _without(self, cause: str) -> Extracted:

@@ -93,7 +93,7 @@ class Analyses:
         answered = await self._completions.ask(
             asked,
             seconds=seconds,
-            guess=lambda: self._guess(asked, wanted.state, masked, shared=shared),
+            guess=lambda *, loose: self._guess(asked, wanted.state, masked, shared=shared, loose=loose),
             check=lambda content: _held("upstream", content, prompt, masked),
         )
         # Once for a call, by who started it; and the prompt's own model alone teaches.
@@ -111,11 +111,11 @@ class Analyses:
             task.cancel()
         await asyncio.gather(*self._audits, return_exceptions=True)
 
-    async def _guess(self, asked: Asked, state: State, masked: Masked, *, shared: bool) -> Guess | None:
+    async def _guess(self, asked: Asked, state: State, masked: Masked, *, shared: bool, loose: bool) -> Guess | None:
         prompt = asked.prompt
         assert prompt.schema is not None
         guess = await self._student.guess(
-            prompt.prompt_version, prompt.schema, state, masked.text, tenant_id=asked.tenant_id
+            prompt.prompt_version, prompt.schema, state, masked.text, tenant_id=asked.tenant_id, loose=loose
         )
         if guess is None:
             return None

@@ -2,16 +2,18 @@
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, Protocol
 from uuid import uuid4
 
+from kit.errors import BudgetExhausted, ModelUnavailable
 from kit.prompt_file import fill
 from services.cache import metrics
 from services.cache.canonical import Key, key, tag
 from services.cache.entry import About, new_entry
 from services.cache.flight import Flight, Shared
+from services.cache.ladder import goes_on
 from services.cache.lease import Turns
 from services.cache.limits import Priority
 from services.cache.model import Question
@@ -71,11 +73,18 @@ class Answered:
     input_tokens: int = 0
     output_tokens: int = 0
     fallback: bool = False
-    """A smaller model wrote it, in the place of the prompt's own."""
+    """A smaller model wrote it, or the student less sure than usual, in the place of the prompt's own model."""
     basis: str = "{}"
     """What the key was made of, as JSON, without a word of a person's."""
     answer_id: str = field(default_factory=lambda: uuid4().hex)
     """Names this very answer, where `key_id` names all that are the same."""
+
+
+class Guesser(Protocol):
+    """The student, about one question."""
+
+    async def __call__(self, *, loose: bool) -> Guess | None:
+        """Return what it is sure enough of; `loose` when nobody else answers."""
 
 
 class Completions:
@@ -104,7 +113,7 @@ class Completions:
         asked: Asked,
         *,
         seconds: float | None,
-        guess: Callable[[], Awaitable[Guess | None]] | None = None,
+        guess: Guesser | None = None,
         check: Callable[[str], str] = str,
     ) -> Answered:
         """Return an answer, from the nearest place that has one.
@@ -112,7 +121,7 @@ class Completions:
         Args:
             asked: The request.
             seconds: How much time the caller has; None means as much as it takes.
-            guess: Who is tried between Redis and Claude.
+            guess: Who is tried between Redis and Claude, and once more when Claude does not answer.
             check: Returns what Claude wrote as it may be served and stored, or raises ModelUnavailable.
 
         Raises:
@@ -189,22 +198,30 @@ class Completions:
         self,
         asked: Asked,
         shared: Shared[Hit | Guess | Written],
-        guess: Callable[[], Awaitable[Guess | None]] | None,
+        guess: Guesser | None,
         check: Callable[[str], str],
     ) -> Hit | Guess | Written:
         far = await self._tiers.far_hit(asked.key)
         if far is not None:
             return far
         # A word that the answer was wrong is against the student's as well; Claude is asked.
-        guessed = None if guess is None or self._tiers.was_removed(asked.key.key_id) else await guess()
+        if self._tiers.was_removed(asked.key.key_id):
+            guess = None
+        guessed = None if guess is None else await guess(loose=False)
         if guessed is not None:
             return guessed
-        return await self._turns.one(
-            asked.key.key_id,
-            look=lambda: self._tiers.far_hit(asked.key),
-            ask=lambda: self.write(asked, shared.seconds_left, check),
-            seconds_left=shared.seconds_left,
-        )
+        try:
+            return await self._turns.one(
+                asked.key.key_id,
+                look=lambda: self._tiers.far_hit(asked.key),
+                ask=lambda: self.write(asked, shared.seconds_left, check),
+                seconds_left=shared.seconds_left,
+            )
+        except (BudgetExhausted, ModelUnavailable) as failure:
+            guessed = None if guess is None or not goes_on(failure) else await guess(loose=True)
+            if guessed is None:
+                raise
+            return guessed
 
 
 def asked(wanted: Wanted, prompt: Prompt, *, request_id: str) -> Asked:
@@ -300,6 +317,7 @@ def _from_student(guess: Guess, asked: Asked) -> Answered:
         model=guess.version,
         key_id=asked.key.key_id,
         score=guess.score,
+        fallback=guess.loose,
         basis=asked.basis,
     )
 

@@ -1,11 +1,13 @@
-"""Which smaller model answers when a prompt's own does not. Data, and who may use it. Pure.
+"""Who answers when a prompt's own model does not: smaller models, then the student when it is less sure. Pure.
 
-The steps below this one are the caller's: a bot's own rules, and what it says when
-even those do not know.
+The steps below these are the caller's: a bot's own rules, and what it says when even
+those do not know.
 """
 
 from collections.abc import Mapping, Sequence
 from typing import Final
+
+from kit.errors import BudgetExhausted, ModelUnavailable
 
 SMALLER: Final[Mapping[str, str]] = {
     "claude-opus-5-5": "claude-sonnet-5-5",
@@ -31,6 +33,10 @@ def steps(model: str) -> Sequence[str]:
     return tuple(found)
 
 
-def goes_on(defect: str) -> bool:
-    """Say whether a smaller model is worth asking after this failure."""
-    return defect in _ELSEWHERE
+def goes_on(failure: ModelUnavailable | BudgetExhausted) -> bool:
+    """Say whether the next step is worth asking after this failure.
+
+    >>> goes_on(ModelUnavailable("", defect="OVERLOADED")), goes_on(ModelUnavailable("", defect="REFUSED"))
+    (True, False)
+    """
+    return isinstance(failure, BudgetExhausted) or failure.metadata["defect"] in _ELSEWHERE

@@ -20,13 +20,22 @@ class Guess:
     """Which student, such as `light-3`; safe to log."""
     stands_for: float = 0.0
     """Above 0: Claude shall be asked the same afterwards, for so many guesses, and the student be told by `audited`."""
+    loose: bool = False
+    """Whether it is less sure than it usually has to be, since nobody else answers."""
 
 
 class Student(Protocol):
     """Guesses analyses of masked texts, or keeps quiet."""
 
     async def guess(
-        self, prompt_version: str, schema: Mapping[str, Any], state: State, masked: str, *, tenant_id: str
+        self,
+        prompt_version: str,
+        schema: Mapping[str, Any],
+        state: State,
+        masked: str,
+        *,
+        tenant_id: str,
+        loose: bool = False,
     ) -> Guess | None:
         """Return an analysis, or None to ask Claude.
 
@@ -39,6 +48,7 @@ class Student(Protocol):
             state: Where the dialogue stands.
             masked: The text of the turn without its values (`kit/spans.py`).
             tenant_id: Whose contact wrote it; labels of other tenants are not to be learned from.
+            loose: Nobody else answers, so it may be less sure than usual.
         """
 
     def audited(self, prompt_version: str, version: str, *, tenant_id: str, wrong: bool) -> None:
@@ -52,7 +62,14 @@ class NoStudent:
     """Knows nothing."""
 
     async def guess(
-        self, prompt_version: str, schema: Mapping[str, Any], state: State, masked: str, *, tenant_id: str
+        self,
+        prompt_version: str,
+        schema: Mapping[str, Any],
+        state: State,
+        masked: str,
+        *,
+        tenant_id: str,
+        loose: bool = False,
     ) -> Guess | None:
         """Return None."""
         return None

@@ -23,6 +23,8 @@ Encode = Callable[[Sequence[str]], Vectors]
 """Texts to vectors of length 1, one row each."""
 
 FOLDS: Final = 5
+LOOSER: Final = 5.0
+"""So many times as many may be wrong where nobody else answers."""
 SEEN_LEAST: Final = 3
 """In a state that was met more seldom the student keeps quiet."""
 RARE: Final = 2
@@ -69,6 +71,8 @@ class Learned:
     labels: tuple[str, ...]
     threshold: float
     """The least score that is answered with; `NEVER` before an examination."""
+    loose: float
+    """The same where nobody else answers."""
     strange: float
     """The most of what it leaves to Claude that may turn out to be a label it has never heard of, as a share."""
     examples: int
@@ -102,12 +106,13 @@ class Learned:
         best = int(logits.argmax())
         return Scored(label=self.labels[best], score=float(logits[best] / logits.sum()))
 
-    def answer(self, state: State, masked: str, vector: Vectors | None = None) -> Scored | None:
+    def answer(self, state: State, masked: str, vector: Vectors | None = None, *, loose: bool = False) -> Scored | None:
         """Return the label of a text, or None when it is not sure enough or the state is new to it."""
-        if self.threshold >= NEVER or not self.knows(state):
+        line = self.loose if loose else self.threshold
+        if line >= NEVER or not self.knows(state):
             return None
         found = self.score(state, masked, vector)
-        return found if found.score >= self.threshold else None
+        return found if found.score >= line else None
 
 
 def learn(examples: Sequence[Example], *, target: float, encode: Encode | None = None) -> Learned | None:
@@ -147,7 +152,8 @@ def learn(examples: Sequence[Example], *, target: float, encode: Encode | None =
             unheard.append(each.label not in student.labels)
     line = threshold(scored, target=target)
     left = [strange for (score, _, _), strange in zip(scored, unheard, strict=True) if score < line]
-    return replace(whole, threshold=line, strange=min(STRANGE_MOST, at_most(sum(left), len(left))))
+    loose = min(line, threshold(scored, target=min(0.5, LOOSER * target)))
+    return replace(whole, threshold=line, loose=loose, strange=min(STRANGE_MOST, at_most(sum(left), len(left))))
 
 
 def _fit(seen: Sequence[_Seen], labels: Sequence[str], vectors: Vectors | None) -> Learned | None:
@@ -178,6 +184,7 @@ def _fit(seen: Sequence[_Seen], labels: Sequence[str], vectors: Vectors | None) 
     return Learned(
         labels=tuple(map(str, model.classes_)),
         threshold=NEVER,
+        loose=NEVER,
         strange=1.0,
         examples=len(seen),
         columns=columns,

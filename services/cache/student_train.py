@@ -61,6 +61,7 @@ def pack(learned: Learned) -> bytes:
     told = {
         "labels": learned.labels,
         "threshold": learned.threshold,
+        "loose": learned.loose,
         "strange": learned.strange,
         "examples": learned.examples,
         "columns": sorted(learned.columns, key=lambda name: learned.columns[name]),
@@ -79,6 +80,7 @@ def unpack(data: bytes) -> Learned:
         return Learned(
             labels=tuple(told["labels"]),
             threshold=told["threshold"],
+            loose=told["loose"],
             strange=told["strange"],
             examples=told["examples"],
             columns={name: number for number, name in enumerate(told["columns"])},

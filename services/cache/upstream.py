@@ -141,8 +141,7 @@ class Upstream:
                 written = await self._ask(model, step, left, last=name == names[-1])
             except (ModelUnavailable, BudgetExhausted) as failure:
                 first = first or failure
-                passes = isinstance(failure, BudgetExhausted) or goes_on(failure.metadata["defect"])
-                if not passes or left() < LEAST_SECONDS:
+                if not goes_on(failure) or left() < LEAST_SECONDS:
                     break
             else:
                 return replace(written, model=name, fallback=name != call.question.model)

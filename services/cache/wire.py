@@ -90,7 +90,7 @@ def complete_response(answered: Answered) -> pb.CompleteResponse:
         saved_microusd=answered.saved_microusd,
         input_tokens=answered.input_tokens,
         output_tokens=answered.output_tokens,
-        fallback=fallback(answered.fallback),
+        fallback=fallback(answered.fallback, answered.tier),
         answer_id=answered.answer_id,
     )
 
@@ -177,7 +177,7 @@ def analyze_response(analysed: Analysed) -> pb.AnalyzeResponse:
         saved_microusd=answered.saved_microusd,
         input_tokens=answered.input_tokens,
         output_tokens=answered.output_tokens,
-        fallback=fallback(answered.fallback),
+        fallback=fallback(answered.fallback, answered.tier),
         answer_id=answered.answer_id,
     )
 
@@ -201,6 +201,8 @@ def invalidate_request(request: pb.InvalidateRequest) -> tuple[str, bool]:
     return tag(kind, tenant_id, checks.identifier(target, getattr(request, target))), kind == "contact"
 
 
-def fallback(happened: bool) -> "pb.Fallback.ValueType":
+def fallback(happened: bool, tier: str) -> "pb.Fallback.ValueType":
     """Write who answered in the place of the prompt's own model."""
-    return pb.FALLBACK_SMALLER_MODEL if happened else pb.FALLBACK_NONE
+    if not happened:
+        return pb.FALLBACK_NONE
+    return pb.FALLBACK_STUDENT if tier == "STUDENT" else pb.FALLBACK_SMALLER_MODEL

@@ -61,7 +61,7 @@ def explain_response(known: Mapping[str, Any]) -> pb.ExplainResponse:
         model=known["model"],
         age=wire.duration(known["age_seconds"]),
         score=known["score"],
-        fallback=wire.fallback(known["fallback"]),
+        fallback=wire.fallback(known["fallback"], known["tier"]),
         cost_microusd=known["cost_microusd"],
         saved_microusd=known["saved_microusd"],
         call=None if call is None else _call(call),

@@ -151,6 +151,7 @@ def _turn(body: Mapping[str, Any]) -> contact_pb.TurnEvent:
         cost_microusd=int(record.get("cost_microusd") or 0),
         fallback_cause=str(record.get("fallback_cause") or ""),
         message_ids=body["message_ids"],
+        answer_id=str(record.get("answer_id") or ""),
     )
 
 

@@ -387,6 +387,24 @@ async def test_model_adds_what_the_rules_cannot_see_and_the_record_says_so(desk:
     assert (kept["move"], kept["question"]) == ("ask", "address_area")
 
 
+async def test_student_that_answers_alone_counts_for_no_more_than_it_is_sure(desk: Desk) -> None:
+    words = "we have outgrown our place and will let it go"
+
+    async def alone(request: Any, context: Any) -> Any:
+        item = {"value": "sell", "words": words, "confidence": 0.9}
+        answer = await finding(tier=cache_pb.TIER_STUDENT, cost_microusd=0, intent=item)(request, context)
+        answer.fallback, answer.score, answer.answer_id = cache_pb.FALLBACK_STUDENT, 0.55, "a" * 32
+        return answer
+
+    desk.neighbours.cache = alone
+    await desk.answered(f"hello, {words}")
+    # No route takes less than 0.6, so the arbiter says no.
+    assert [request.proposal.confidence for request in desk.neighbours.asked] == [0.55]
+    assert (await desk.facts())["intent"] == ("sell", "lead.extract@3")
+    kept = await desk.record()
+    assert (kept["fallback_cause"], kept["cache_tier"], kept["answer_id"]) == ("STUDENT_ALONE", "STUDENT", "a" * 32)
+
+
 async def test_value_that_the_model_invents_is_not_stored(desk: Desk) -> None:
     desk.neighbours.cache = finding(area={"value": "Ballard", "words": "Ballard", "confidence": 0.9})
     await desk.answered("hello there")

@@ -287,6 +287,7 @@ async def _one(
         findings.looked[f"no answer: {why}"] += 1
         findings.look("errors", str(refused) + str(getattr(refused, "metadata", "")), ())
         return
+    answer.ClearField("age")  # a number that can look like a house's
     findings.look("served", str(answer), (person.number,))
     if not getattr(answer, "shared", False) and keys.setdefault(answer.key_id, person.number) != person.number:
         findings.leaks.append(f"served: {person} and {keys[answer.key_id]} have one key")

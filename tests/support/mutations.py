@@ -245,13 +245,14 @@ class Watched(MemoryTier):
         await super().put(key_id, data, life_seconds=life_seconds, owner=owner)
 
 
-def _upstream(model: MemoryModel, now: Callable[[], datetime]) -> Upstream:
-    money = Money(MemoryLedger(clock=now), total_microusd=10**12, tenant_microusd=10**12, replicas=1, clock=now)
+def upstream(model: MemoryModel, now: Callable[[], datetime], *, money: int = 10**12) -> Upstream:
+    """Return the way to a scripted model, with so much money for a day."""
+    purse = Money(MemoryLedger(clock=now), total_microusd=money, tenant_microusd=money, replicas=1, clock=now)
     return Upstream(
         model,
         limiter=Limiter(None, limit=Use(requests=10**9), replicas=1, replica="one"),
-        money=money,
-        recorder=Recorder(MemoryLedger(clock=now), money),
+        money=purse,
+        recorder=Recorder(MemoryLedger(clock=now), purse),
         slots=Slots(1),
         total_seconds=10.0,
         luck=lambda: 0.0,
@@ -268,7 +269,7 @@ async def run(mutations: int, seed: int) -> Outcome:
     for mode, body in bodies().items():
         model = MemoryModel()
         tiers = Tiers(near, None, clock=now, luck=lambda: 0.0)
-        completions = Completions(tiers, _upstream(model, now), total_seconds=10.0, turns=Turns(None))
+        completions = Completions(tiers, upstream(model, now), total_seconds=10.0, turns=Turns(None))
         analyses = Analyses(completions, NoStudent(), LabelWriter(MemoryLabelStore()))
         for number in range(mutations + 1):
             sent = mutated(body, luck) if number else body

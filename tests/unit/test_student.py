@@ -49,6 +49,15 @@ def test_two_ways_to_say_a_wish_get_one_label_and_the_other_side_another(student
     assert [student.answer(START, each).label for each in said] == ["buy", "buy", "sell"]
 
 
+def test_where_nobody_else_answers_it_may_be_less_sure(student):
+    assert 0 < student.loose <= student.threshold < NEVER
+    unsure = replace(student, loose=0.0)
+    said = "hoping to get rid of the thing"
+    assert replace(unsure, threshold=0.999).answer(START, said) is None
+    assert unsure.answer(START, said, loose=True) is not None
+    assert unsure.answer(State(opening=True), said, loose=True) is None
+
+
 def test_the_same_examples_teach_the_same(student):
     again = learn(wishes(400), target=TARGET)
     assert pack(again) == pack(student)
@@ -57,7 +66,11 @@ def test_the_same_examples_teach_the_same(student):
 def test_what_was_learned_survives_its_way_between_processes(student):
     there = unpack(pack(student))
     said = "hoping to get rid of a condo"
-    assert (there.answer(START, said), there.threshold) == (student.answer(START, said), student.threshold)
+    assert (there.answer(START, said), there.threshold, there.loose) == (
+        student.answer(START, said),
+        student.threshold,
+        student.loose,
+    )
 
 
 def test_a_state_that_was_never_met_is_left_to_claude(student):

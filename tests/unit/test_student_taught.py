@@ -154,6 +154,13 @@ async def test_who_was_found_wrong_twice_keeps_quiet_until_it_has_learned_anew(s
     assert await guess(student) is not None
 
 
+async def test_guess_that_nobody_can_check_says_so_and_asks_for_no_audit(student, store):
+    await taught(student, store)
+    found = await student.guess("lead.extract@1", SCHEMA, State(), BUY, tenant_id="loc_1", loose=True)
+    assert (found.loose, found.stands_for) == (True, 0.0)
+    assert not (await guess(student)).loose
+
+
 async def test_audits_of_an_earlier_version_say_nothing_of_this_one(student, store):
     await taught(student, store)
     for _ in range(3):

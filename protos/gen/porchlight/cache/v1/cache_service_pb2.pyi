@@ -129,6 +129,10 @@ class _FallbackEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Fallback.Val
     """Nobody: the answer is the prompt's own model's."""
     FALLBACK_SMALLER_MODEL: _Fallback.ValueType  # 2
     """A smaller model, named in `model`."""
+    FALLBACK_STUDENT: _Fallback.ValueType  # 3
+    """The student, less sure than it usually has to be: up to five times as many
+    of these may be wrong. Take `score` for how sure anybody is.
+    """
 
 class Fallback(_Fallback, metaclass=_FallbackEnumTypeWrapper):
     """Who answers when a prompt's own model does not. New values may be added."""
@@ -139,6 +143,10 @@ FALLBACK_NONE: Fallback.ValueType  # 1
 """Nobody: the answer is the prompt's own model's."""
 FALLBACK_SMALLER_MODEL: Fallback.ValueType  # 2
 """A smaller model, named in `model`."""
+FALLBACK_STUDENT: Fallback.ValueType  # 3
+"""The student, less sure than it usually has to be: up to five times as many
+of these may be wrong. Take `score` for how sure anybody is.
+"""
 Global___Fallback: _TypeAlias = Fallback  # noqa: Y015
 
 class _Verdict:

@@ -366,6 +366,7 @@ class TurnEvent(_message.Message):
     COST_MICROUSD_FIELD_NUMBER: _builtins.int
     FALLBACK_CAUSE_FIELD_NUMBER: _builtins.int
     MESSAGE_IDS_FIELD_NUMBER: _builtins.int
+    ANSWER_ID_FIELD_NUMBER: _builtins.int
     bot: _builtins.str
     """The bot."""
     epoch: _builtins.int
@@ -385,7 +386,14 @@ class TurnEvent(_message.Message):
     cost_microusd: _builtins.int
     """What the model cost, in millionths of a US dollar."""
     fallback_cause: _builtins.str
-    """Why the rules had to do without the model; empty when they did not."""
+    """Why the rules had to do without the model; empty when they did not.
+    `STUDENT_ALONE`: the model did not answer, and the student was less sure
+    than it usually has to be.
+    """
+    answer_id: _builtins.str
+    """The cache's answer, for `CacheService.Explain`; empty when the rules worked
+    alone.
+    """
     @_builtins.property
     def message_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The messages that the turn answers."""
@@ -403,10 +411,11 @@ class TurnEvent(_message.Message):
         cost_microusd: _builtins.int = ...,
         fallback_cause: _builtins.str = ...,
         message_ids: _abc.Iterable[_builtins.str] | None = ...,
+        answer_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bot", b"bot", "cache_tier", b"cache_tier", "cost_microusd", b"cost_microusd", "epoch", b"epoch", "extractor", b"extractor", "fallback_cause", b"fallback_cause", "message_ids", b"message_ids", "move", b"move", "state", b"state", "turn_no", b"turn_no"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer_id", b"answer_id", "bot", b"bot", "cache_tier", b"cache_tier", "cost_microusd", b"cost_microusd", "epoch", b"epoch", "extractor", b"extractor", "fallback_cause", b"fallback_cause", "message_ids", b"message_ids", "move", b"move", "state", b"state", "turn_no", b"turn_no"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
