@@ -139,17 +139,19 @@ class Turns:
     @contextlib.asynccontextmanager
     async def _kept(self, lease: Lease) -> AsyncIterator[None]:
         assert self._leases is not None
-        renewing = asyncio.create_task(self._renew(self._leases, lease))
+        over = asyncio.Event()
+        renewing = asyncio.create_task(self._renew(self._leases, lease, over))
         try:
             yield
         finally:
+            # Not by the cancellation alone: the client of a store may take one for its own, and go on.
+            over.set()
             renewing.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await renewing
+            await asyncio.wait({renewing})
             await self._leases.release(lease)
 
-    async def _renew(self, leases: Leases, lease: Lease) -> None:
-        while True:
+    async def _renew(self, leases: Leases, lease: Lease, over: asyncio.Event) -> None:
+        while not over.is_set():
             await asyncio.sleep(LEASE_SECONDS / 3)
             # One that is lost is not asked for again: its next holder may be at work, and two answers do no harm.
             if not await leases.renew(lease):

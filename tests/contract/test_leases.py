@@ -1,6 +1,7 @@
 """One contract for leases, and what replicas do with them: the memory twin and Valkey."""
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -217,3 +218,40 @@ async def test_without_a_store_each_replica_asks_for_itself(lost: str):
         replica.goes_on.set()
         await replica.want()
     assert [replica.calls for replica in both] == [1, 1]
+
+
+class DeafLeases(MemoryLeases):
+    """Leases whose client takes a cancellation for its own, as libraries under load do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.renewing = asyncio.Event()
+        self.end = asyncio.Event()
+        self.asked: set[str] = set()
+
+    async def renew(self, lease: Lease) -> bool:
+        """Prolong a lease; never cut short."""
+        renewed = await super().renew(lease)
+        if lease.key_id in self.asked:
+            self.renewing.set()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self.end.wait()
+        self.asked.add(lease.key_id)  # the first time by who has just taken it
+        return renewed
+
+
+async def test_answer_is_given_though_a_renewal_does_not_hear_that_it_is_over(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("services.cache.lease.LEASE_SECONDS", 0.03)
+    leases = DeafLeases()
+
+    async def ask() -> str:
+        await leases.renewing.wait()
+        return "asked"
+
+    async def look() -> None:
+        return None
+
+    asking = asyncio.create_task(Turns(leases).one("k", look=look, ask=ask, seconds_left=lambda: 9.0))
+    done, _ = await asyncio.wait({asking}, timeout=5)
+    leases.end.set()
+    assert done and asking.result() == "asked"
