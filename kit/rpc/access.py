@@ -39,7 +39,8 @@ ACCESS: Final[dict[str, frozenset[str]]] = {
     "/porchlight.cache.v1.CacheService/Analyze": _BOTS,
     "/porchlight.cache.v1.CacheService/Invalidate": frozenset({"gateway", "operator"}),
     "/porchlight.cache.v1.CacheService/Explain": _DESK,
-    "/porchlight.cache.v1.CacheService/Feedback": _DESK,
+    # Bots too: their check refuses templates that people never see.
+    "/porchlight.cache.v1.CacheService/Feedback": frozenset({BOT, "console", "operator"}),
     "/porchlight.cache.v1.CacheService/GetStats": _DESK,
     "/porchlight.cache.v1.CacheService/ListSpend": _DESK,
     "/porchlight.prompt.v1.PromptService/ListPrompts": _DESK,

@@ -1,5 +1,6 @@
 """Replies worded by a model, through a real cache service: what goes up, who shares it, and what goes out."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack
@@ -10,7 +11,7 @@ import pytest
 
 from kit.bot.spec import Move, Situation
 from kit.bot.speech import Speaker, Spoken
-from kit.bot.wording import Wordings
+from kit.bot.wording import REPORTS_MOST, Wordings
 from migrations.prompts import load_prompts
 from sandbox import claude_message
 from tests.support.bots import BOTS, a_situation
@@ -82,6 +83,33 @@ async def test_two_people_with_the_same_plan_share_one_call_and_nothing_of_eithe
     (sent,) = claude.requests
     for of_a_person in ("Ballard", "651", "Anastasia", "c_1", "Fremont", "432", "Benedict", "c_2", "loc_1"):
         assert of_a_person not in json.dumps(sent)
+
+
+async def reported(speaker: Speaker) -> None:
+    """Wait until the cache knows what was refused."""
+    await asyncio.gather(*speaker._wordings._reporting.values())
+
+
+async def test_refused_template_is_not_given_to_the_next_person_with_that_plan(
+    speaker: Speaker, claude: ScriptedClaude
+) -> None:
+    as_the_stand_in(claude, change=saying("Noted: {area}."))
+    assert (await speak(speaker, "c_1", ANA)).worded.cause == "TEMPLATE_PLACEHOLDERS"
+    await reported(speaker)
+    as_the_stand_in(claude)
+    spoken = [await speak(speaker, "c_2", BEN), await speak(speaker, "c_1", ANA)]
+    assert [(each.wording, each.worded.cache_tier) for each in spoken] == [("model", "UPSTREAM"), ("model", "L1")]
+    assert len(claude.requests) == 2
+
+
+async def test_plan_whose_templates_are_always_refused_is_not_asked_for_again_and_again(
+    speaker: Speaker, claude: ScriptedClaude
+) -> None:
+    as_the_stand_in(claude, change=saying("Noted: {area}."))
+    for number in range(6):
+        assert (await speak(speaker, f"c_{number}", ANA)).wording == "written"
+        await reported(speaker)
+    assert len(claude.requests) == 1 + REPORTS_MOST
 
 
 def saying(words: str) -> Change:

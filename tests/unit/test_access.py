@@ -30,7 +30,7 @@ CacheService Complete                   bot operator
 CacheService Analyze                    bot operator
 CacheService Invalidate                 gateway operator
 CacheService Explain                    console operator
-CacheService Feedback                   console operator
+CacheService Feedback                   bot console operator
 CacheService GetStats                   console operator
 CacheService ListSpend                  console operator
 PromptService ListPrompts               console operator

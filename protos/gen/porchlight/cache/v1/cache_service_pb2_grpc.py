@@ -154,7 +154,8 @@ class CacheServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Feedback(self, request, context):
-        """Takes a person's word for it that an answer was right or wrong.
+        """Takes somebody's word for it that an answer was right or wrong: a
+        person's, or that of a bot whose check refused a template.
 
         A wrong one is removed as by `Invalidate`, from all replicas within 1
         second, and Claude is asked next time, not the student. The word becomes a

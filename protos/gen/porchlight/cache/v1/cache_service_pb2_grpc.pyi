@@ -95,7 +95,8 @@ class CacheServiceStub:
     - `UNAVAILABLE` / `STORE_UNAVAILABLE`
     """
     Feedback: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.FeedbackRequest, _cache_service_pb2.FeedbackResponse]
-    """Takes a person's word for it that an answer was right or wrong.
+    """Takes somebody's word for it that an answer was right or wrong: a
+    person's, or that of a bot whose check refused a template.
 
     A wrong one is removed as by `Invalidate`, from all replicas within 1
     second, and Claude is asked next time, not the student. The word becomes a
@@ -192,7 +193,8 @@ class CacheServiceAsyncStub(CacheServiceStub):
     - `UNAVAILABLE` / `STORE_UNAVAILABLE`
     """
     Feedback: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.FeedbackRequest, _cache_service_pb2.FeedbackResponse]  # type: ignore[assignment]
-    """Takes a person's word for it that an answer was right or wrong.
+    """Takes somebody's word for it that an answer was right or wrong: a
+    person's, or that of a bot whose check refused a template.
 
     A wrong one is removed as by `Invalidate`, from all replicas within 1
     second, and Claude is asked next time, not the student. The word becomes a
@@ -316,7 +318,8 @@ class CacheServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _cache_service_pb2.FeedbackRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_cache_service_pb2.FeedbackResponse, _abc.Awaitable[_cache_service_pb2.FeedbackResponse]]:
-        """Takes a person's word for it that an answer was right or wrong.
+        """Takes somebody's word for it that an answer was right or wrong: a
+        person's, or that of a bot whose check refused a template.
 
         A wrong one is removed as by `Invalidate`, from all replicas within 1
         second, and Claude is asked next time, not the student. The word becomes a
