@@ -19,6 +19,8 @@ from tests.support.replicas import running_service
 from tests.support.stores import Database, running_cluster, running_valkey
 
 SECRET = "secret-of-lead"
+WORDS = ("garden", "porch", "kitchen", "attic", "cellar", "garage", "window", "staircase", "fireplace", "balcony")
+"""One for each digit: a number itself would be masked, and with it the difference between two questions."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,3 +81,8 @@ def question(text: str, contact_id: str = "c_bench") -> pb.AnalyzeRequest:
         texts=[text],
         state=pb.DialogueState(asked="intent"),
     )
+
+
+def wish(number: int) -> str:
+    """Return a text that says something else for each number, and nothing of one person."""
+    return "buy a house with " + " ".join(WORDS[int(digit)] for digit in str(number))
