@@ -38,6 +38,10 @@ bench-handoff: $(DEV) $(LANGGRAPH)/.venv/.installed  # handoffs beside a bare ec
 bench-stampede: $(DEV)  # how often Claude is asked when everybody asks the same; rewrites its part of bench/RESULTS.md
 	@$(BIN)/python -m bench.stampede --write
 
+.PHONY: bench-cache-faults
+bench-cache-faults: $(DEV)  # what an emptied, a hanging and a stopped Redis cost; rewrites its part of bench/RESULTS.md
+	@$(BIN)/python -m bench.cache_faults --write
+
 bench-handoff-safety: $(DEV) $(LANGGRAPH)/.venv/.installed  # what holds when handoffs go wrong, here and in LangGraph; rewrites its part of bench/RESULTS.md
 	@$(BIN)/python -m bench.handoff_safety --write
 
