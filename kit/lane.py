@@ -70,6 +70,10 @@ class Event:
     """What the CRM says about the contact: `first_name`, `phone`, `timezone`, `tags`."""
     dnd: bool | None = None
     """Whether the CRM forbids texting this contact; None when the event does not say."""
+    contact_hash: str = ""
+    """Keyed hash of the contact's id."""
+    address_hashes: tuple[str, ...] = ()
+    """Keyed hashes of the phone and the e-mail address in `profile`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -201,6 +205,8 @@ class Delivery:
     """Ids that already belong to other texts of this contact."""
     reference: str
     """What a note or a task is found again by."""
+    unscreened: bool
+    """Whether the contact might be somebody who opted out and was erased since: see `Lane.screen`."""
 
 
 class DeliveryResult(StrEnum):
@@ -221,6 +227,20 @@ class Resumed:
 
     silence: str | None
     """Why no bot writes to it even so: `OPTED_OUT`, `DO_NOT_DISTURB`; None when they may."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Erased:
+    """A receipt: a contact was erased."""
+
+    erasure_id: str
+    tenant_id: str
+    contact_id: str
+    rows: Mapping[str, int]
+    """How many rows went, by table."""
+    opt_out_kept: bool
+    """Whether hashes stay by which nobody writes to the person again."""
+    erase_time: datetime
 
 
 class Lane(Protocol):
@@ -295,6 +315,22 @@ class Lane(Protocol):
 
     async def resume(self, tenant_id: str, contact_id: str, *, actor: str) -> Resumed | None:
         """Let bots answer what the contact writes from now on; None when nobody of that id ever wrote."""
+        ...
+
+    async def screen(self, tenant_id: str, contact_id: str, hashes: Sequence[str]) -> str | None:
+        """Say by which addresses a contact is reached, and learn why no bot may write to it; None when one may."""
+        ...
+
+    async def erase(self, tenant_id: str, contact_id: str, *, contact_hash: str, actor: str) -> Erased:
+        """Delete everything about a contact; of an opt-out, keyed hashes stay. Safe to repeat."""
+        ...
+
+    async def open_erasures(self, *, limit: int) -> list[Erased]:
+        """List whom the cache is to be emptied of once more: no turn of theirs can be under way any more."""
+        ...
+
+    async def close_erasure(self, erased: Erased) -> None:
+        """Say that the cache was emptied of a contact; its id is forgotten then."""
         ...
 
     async def timeline(

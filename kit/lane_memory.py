@@ -21,6 +21,7 @@ from kit.lane import (
     Debounce,
     Delivery,
     DeliveryResult,
+    Erased,
     Event,
     EventKind,
     Fact,
@@ -33,11 +34,11 @@ from kit.lane import (
 from kit.lane_memory_rows import (
     FINISHED,
     LEFT_ALONE_TASK,
-    OPEN_TEXT,
     ContactRow,
     InboxRow,
     TextRow,
     TurnRow,
+    delivery_of,
     fact_row,
     forbidden,
     heads_of,
@@ -47,6 +48,7 @@ from kit.lane_memory_rows import (
     lane_row,
     lost_reply_task,
     messages,
+    row_counts,
     settle,
     silence_of,
     suppress,
@@ -76,6 +78,8 @@ class MemoryLane:
         self._seen: set[tuple[str, ...]] = set()
         self._inbox_ids = itertools.count(1)
         self._outbox_ids = itertools.count(1)
+        self._suppressed: dict[tuple[str, str], datetime] = {}
+        self._erasures: dict[str, Erased] = {}
         self.stale: list[tuple[str, str, str]] = []
         """Refused writes: contact, bot, step. What the table `audit` holds."""
 
@@ -102,6 +106,7 @@ class MemoryLane:
                 ContactRow(tenant_id=event.tenant_id, contact_id=event.contact_id, owner=first_owner),
             )
             c.inbox.append(row)
+            self._know(c, {event.contact_hash, *event.address_hashes} - {""}, screened=bool(event.address_hashes))
             self._learn(c, event)
             self._apply(c, row, event)
             if row.outcome == "WAITING" and (c.lease_expire_time is None or c.lease_expire_time < now):
@@ -127,7 +132,8 @@ class MemoryLane:
                 suppress(c, "HUMAN_TAKEOVER")
                 settle(c, "ESCALATED_HUMAN", "HUMAN_TAKEOVER")
             case EventKind.CONTACT_DELETE:
-                self._forget(c)
+                self._suppressed.setdefault((c.tenant_id, event.contact_hash), self._clock())
+                self._erase(c.tenant_id, c.contact_id, event.contact_hash)
         if row.kind in (EventKind.DND, EventKind.CONTACT_UPSERT) and c.dnd:
             suppress(c, "DO_NOT_DISTURB")
             settle(c, "SUPPRESSED", "DO_NOT_DISTURB")
@@ -141,7 +147,9 @@ class MemoryLane:
                 self._put_text(c, "OPT_OUT_CONFIRMATION", event.keyword_reply)
             return "SUPPRESSED", "OPT_OUT"
         if event.keyword is Keyword.START and (c.opt_out_time is not None or c.pause_cause == "ASKED_TO_STOP"):
-            c.opt_out_time = None
+            c.opt_out_time, c.opt_in_time = None, self._clock()
+            for hashed in c.address_hashes:
+                self._suppressed.pop((c.tenant_id, hashed), None)
             c.pause_cause = None if c.pause_cause == "ASKED_TO_STOP" else c.pause_cause
             self._put_text(c, "OPT_IN_CONFIRMATION", event.keyword_reply)
             return "REPLIED", "OPT_IN"
@@ -151,20 +159,6 @@ class MemoryLane:
         if (silence := silence_of(c)) is not None:
             return "SUPPRESSED", silence
         return ("ESCALATED_HUMAN", None) if c.owner == "human" else ("WAITING", None)
-
-    def _forget(self, c: ContactRow) -> None:
-        self._change_owner(c, c.owner)
-        settle(c, "SUPPRESSED", "CONTACT_DELETED")
-        for text in c.texts:
-            if text.state == "PENDING" and not text.needs_read_back:
-                text.state, text.cause = "SUPPRESSED", "CONTACT_DELETED"
-            if text.state not in OPEN_TEXT:
-                text.body = ""
-        for row in c.inbox:
-            row.text = ""
-        c.facts.clear()
-        c.profile.clear()
-        c.opt_out_time = self._clock()
 
     async def claim(self, *, limit: int, lease: timedelta, messages_most: int, attempts_most: int) -> list[Turn]:
         """See `Lane.claim`."""
@@ -217,9 +211,9 @@ class MemoryLane:
 
     async def release(self, turn: Turn, *, cause: str, wait: timedelta, refused: bool = False) -> bool:
         """See `Lane.release`."""
-        c = self._contacts[turn.tenant_id, turn.contact_id]
-        held = c.turns.get(turn.turn_no)
-        if held is None or held.state != "OPEN" or (c.epoch, c.turn_no) != (turn.epoch, turn.turn_no):
+        c = self._contacts.get((turn.tenant_id, turn.contact_id))
+        held = None if c is None else c.turns.get(turn.turn_no)
+        if c is None or held is None or held.state != "OPEN" or (c.epoch, c.turn_no) != (turn.epoch, turn.turn_no):
             return False
         held.state, held.record = "RELEASED", {"cause": cause}
         for row in c.waiting():
@@ -323,24 +317,8 @@ class MemoryLane:
         text.state, text.attempts, text.claim_token = "CLAIMED", text.attempts + 1, secrets.token_hex(16)
         text.first_attempt_time = text.first_attempt_time or now
         text.next_attempt_time = now + lease
-        return Delivery(
-            outbox_id=text.outbox_id,
-            claim_token=text.claim_token,
-            tenant_id=c.tenant_id,
-            contact_id=c.contact_id,
-            conversation_id=c.conversation_id,
-            kind=text.kind,
-            channel=text.channel,
-            text=text.body,
-            attempts=text.attempts,
-            needs_read_back=text.needs_read_back,
-            suppress_cause=cause,
-            create_time=text.create_time,
-            first_attempt_time=text.first_attempt_time,
-            claim_time=now,
-            known_crm_message_ids=frozenset(t.crm_message_id for t in c.texts if t.crm_message_id is not None),
-            reference=f"ref_{text.outbox_id}",
-        )
+        unscreened = text.kind == "REPLY" and not c.screened and any(key[0] == c.tenant_id for key in self._suppressed)
+        return delivery_of(c, text, now=now, cause=cause, unscreened=unscreened)
 
     async def finish_delivery(
         self,
@@ -353,9 +331,9 @@ class MemoryLane:
         needs_read_back: bool = False,
     ) -> bool:
         """See `Lane.finish_delivery`."""
-        c = self._contacts[delivery.tenant_id, delivery.contact_id]
-        text = next(text for text in c.texts if text.outbox_id == delivery.outbox_id)
-        if text.state != "CLAIMED" or text.claim_token != delivery.claim_token:
+        c = self._contacts.get((delivery.tenant_id, delivery.contact_id))
+        text = None if c is None else next((each for each in c.texts if each.outbox_id == delivery.outbox_id), None)
+        if c is None or text is None or text.state != "CLAIMED" or text.claim_token != delivery.claim_token:
             return False
         now = self._clock()
         known = {t.crm_message_id for other in self._contacts.values() for t in other.texts if t is not text}
@@ -398,6 +376,55 @@ class MemoryLane:
             return None
         c.pause_cause = None
         return Resumed(silence=silence_of(c))
+
+    def _know(self, c: ContactRow, hashes: set[str], *, screened: bool) -> None:
+        for hashed in hashes - c.address_hashes:
+            opted_out = self._suppressed.get((c.tenant_id, hashed))
+            if opted_out is not None and c.opt_in_time is not None and opted_out <= c.opt_in_time:
+                del self._suppressed[c.tenant_id, hashed]
+            elif opted_out is not None:
+                c.opt_out_time = c.opt_out_time or opted_out
+        c.address_hashes |= hashes
+        c.screened = c.screened or screened
+
+    async def screen(self, tenant_id: str, contact_id: str, hashes: Sequence[str]) -> str | None:
+        """See `Lane.screen`."""
+        c = self._contacts.get((tenant_id, contact_id))
+        if c is None:
+            return "CONTACT_ERASED"
+        self._know(c, set(hashes), screened=True)
+        return silence_of(c)
+
+    async def erase(self, tenant_id: str, contact_id: str, *, contact_hash: str, actor: str) -> Erased:
+        """See `Lane.erase`."""
+        return self._erase(tenant_id, contact_id, contact_hash)
+
+    def _erase(self, tenant_id: str, contact_id: str, contact_hash: str) -> Erased:
+        c = self._contacts.pop((tenant_id, contact_id), None)
+        if c is not None:
+            self._seen.update((tenant_id, "message", text.crm_message_id) for text in c.texts if text.crm_message_id)
+            if silence_of(c) == "DO_NOT_DISTURB" or c.opt_out_time or c.pause_cause == "ASKED_TO_STOP":
+                for hashed in c.address_hashes | {contact_hash}:
+                    self._suppressed.setdefault((tenant_id, hashed), c.opt_out_time or self._clock())
+        erased = Erased(
+            erasure_id=f"x_{len(self._erasures) + 1}",
+            tenant_id=tenant_id,
+            contact_id=contact_id,
+            rows=row_counts(c),
+            opt_out_kept=(tenant_id, contact_hash) in self._suppressed,
+            erase_time=self._clock(),
+        )
+        self._erasures[erased.erasure_id] = erased
+        return erased
+
+    async def open_erasures(self, *, limit: int) -> list[Erased]:
+        """See `Lane.open_erasures`."""
+        ended = self._clock() - timedelta(seconds=30)
+        return [erased for erased in self._erasures.values() if erased.erase_time <= ended][:limit]
+
+    async def close_erasure(self, erased: Erased) -> None:
+        """See `Lane.close_erasure`."""
+        self._erasures.pop(erased.erasure_id, None)
 
     async def timeline(
         self, tenant_id: str, contact_id: str, *, limit: int, before: datetime | None

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
-from kit.lane import EFFECTS, Event, EventKind, Fact, InboundMessage
+from kit.lane import EFFECTS, Delivery, Event, EventKind, Fact, InboundMessage
 
 FINISHED: Final = ("REPLIED", "SILENT", "HANDED_OFF")
 OPEN_TEXT: Final = ("PENDING", "CLAIMED")
@@ -79,6 +79,9 @@ class ContactRow:
     opt_out_time: datetime | None = None
     dnd: bool = False
     pause_cause: str | None = None
+    address_hashes: set[str] = field(default_factory=set)
+    screened: bool = False
+    opt_in_time: datetime | None = None
     conversation_id: str | None = None
     channel: str | None = None
     profile: dict[str, Any] = field(default_factory=dict)
@@ -123,6 +126,30 @@ def forbidden(c: ContactRow, text: TextRow) -> str | None:
     if c.owner == "human":
         return "HUMAN_TAKEOVER"
     return "STALE_EPOCH" if c.epoch != text.epoch else None
+
+
+def delivery_of(c: ContactRow, text: TextRow, *, now: datetime, cause: str | None, unscreened: bool) -> Delivery:
+    """Return a claimed row as whoever delivers it gets it."""
+    assert text.claim_token is not None and text.first_attempt_time is not None
+    return Delivery(
+        outbox_id=text.outbox_id,
+        claim_token=text.claim_token,
+        tenant_id=c.tenant_id,
+        contact_id=c.contact_id,
+        conversation_id=c.conversation_id,
+        kind=text.kind,
+        channel=text.channel,
+        text=text.body,
+        attempts=text.attempts,
+        needs_read_back=text.needs_read_back,
+        suppress_cause=cause,
+        create_time=text.create_time,
+        first_attempt_time=text.first_attempt_time,
+        claim_time=now,
+        known_crm_message_ids=frozenset(t.crm_message_id for t in c.texts if t.crm_message_id is not None),
+        reference=f"ref_{text.outbox_id}",
+        unscreened=unscreened,
+    )
 
 
 def heads_of(texts: Sequence[TextRow]) -> list[TextRow]:
@@ -248,6 +275,13 @@ def text_event(text: TextRow) -> dict[str, Any]:
         "send_time": None if text.send_time is None else text.send_time.isoformat(),
     }
     return {"event_time": text.create_time, "kind": "outbound", "body": body}
+
+
+def row_counts(c: ContactRow | None) -> dict[str, int]:
+    """Return how many rows a contact has, by table; the twin keeps no handoffs and no audit."""
+    if c is None:
+        return {}
+    return {"contact": 1, "inbox": len(c.inbox), "turn": len(c.turns), "fact": len(c.facts), "outbox": len(c.texts)}
 
 
 def lane_row(c: ContactRow, waiting: list[InboxRow], texts: list[TextRow], since: datetime) -> dict[str, Any]:

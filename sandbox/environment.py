@@ -147,6 +147,8 @@ def _own(process: Process, plan: Plan, *, database_url: str, redis_url: str) -> 
         own["TICKET_KEY_FILE"] = str(state / "ticket.key")
     if process is HANDOFF or process in plan.bots:
         own["TICKET_PUBLIC_KEYS_FILE"] = str(state / "ticket.pub.json")
+    if process is GATEWAY:
+        own["SUPPRESSION_KEY_FILE"] = str(state / "suppression.key")
     if process in (GATEWAY, CRM) and plan.runs(CRM):
         own |= {
             "CRM_URL": f"http://{plan.target(CRM)}",

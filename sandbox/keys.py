@@ -17,6 +17,7 @@ def make_all(state_dir: Path, callers: Iterable[str]) -> None:
     # Not callers of ours: what the CRM stand-in asks of the gateway, and its unsigned workflow webhook.
     secret(token_path(state_dir, "crm"))
     secret(state_dir / "workflow.secret")
+    secret(state_dir / "suppression.key")
     if not (state_dir / "ticket.key").exists():
         key = tickets.new_signing_key("k1")
         write_private(state_dir / "ticket.pub.json", tickets.public_json(key.public))

@@ -62,7 +62,7 @@ def secrets_of(process: Process, state_dir: Path) -> Mapping[str, Path]:
     if process is HANDOFF or process in BOTS:
         files["ticket.pub.json"] = state_dir / "ticket.pub.json"
     if process is GATEWAY:
-        files |= {"workflow.secret": state_dir / "workflow.secret", "webhook.pub": state_dir / "webhook.pub"}
+        files |= {name: state_dir / name for name in ("workflow.secret", "suppression.key", "webhook.pub")}
     if process is CRM:
         files["webhook.key"] = state_dir / "webhook.key"
     if process in (GATEWAY, CRM):

@@ -11,6 +11,7 @@ from kit.lane import (
     Debounce,
     Delivery,
     DeliveryResult,
+    Erased,
     Event,
     Fact,
     InboundMessage,
@@ -46,6 +47,8 @@ class PgLane:
                 "keyword_reply": event.keyword_reply,
                 "profile": dict(event.profile),
                 "dnd": event.dnd,
+                "contact_hash": event.contact_hash or None,
+                "address_hashes": event.address_hashes,
                 "first_owner": first_owner,
                 "debounce_seconds": debounce.wait.total_seconds(),
                 "debounce_longest_seconds": debounce.longest.total_seconds(),
@@ -165,6 +168,25 @@ class PgLane:
         row = await self._pool.fetchval("select resume_contact($1, $2, $3)", tenant_id, contact_id, actor)
         return None if row is None else Resumed(silence=row["silence"])
 
+    async def screen(self, tenant_id: str, contact_id: str, hashes: Sequence[str]) -> str | None:
+        silence: str | None = await self._pool.fetchval(
+            "select screen_contact($1, $2, $3)", tenant_id, contact_id, list(hashes)
+        )
+        return silence
+
+    async def erase(self, tenant_id: str, contact_id: str, *, contact_hash: str, actor: str) -> Erased:
+        row = await self._pool.fetchval(
+            "select erase_contact($1, $2, $3, $4)", tenant_id, contact_id, contact_hash, actor
+        )
+        return _erased(row)
+
+    async def open_erasures(self, *, limit: int) -> list[Erased]:
+        rows = await self._pool.fetch("select open_erasures($1) as erasure", limit)
+        return [_erased(row["erasure"]) for row in rows]
+
+    async def close_erasure(self, erased: Erased) -> None:
+        await self._pool.fetchval("select close_erasure($1)", erased.erasure_id)
+
     async def timeline(
         self, tenant_id: str, contact_id: str, *, limit: int, before: datetime | None
     ) -> Mapping[str, Any] | None:
@@ -208,6 +230,17 @@ def _messages(rows: Sequence[Mapping[str, Any]]) -> tuple[InboundMessage, ...]:
             write_time=_time(row["write_time"]),
         )
         for row in rows
+    )
+
+
+def _erased(row: Mapping[str, Any]) -> Erased:
+    return Erased(
+        erasure_id=row["erasure_id"],
+        tenant_id=row["tenant_id"],
+        contact_id=row["contact_id"],
+        rows=row["rows"],
+        opt_out_kept=row["opt_out_kept"],
+        erase_time=_time(row["erase_time"]),
     )
 
 

@@ -57,6 +57,7 @@ ACCESS: Final[dict[str, frozenset[str]]] = {
     "/porchlight.contact.v1.ContactService/GetTimeline": _DESK,
     "/porchlight.contact.v1.ContactService/PauseContact": _DESK,
     "/porchlight.contact.v1.ContactService/ResumeContact": _DESK,
+    "/porchlight.contact.v1.ContactService/DeleteContact": _OPERATOR,
     "/porchlight.ops.v1.OpsService/ListLanes": _DESK,
     # Open on purpose: orchestrators' probes and channels that check health carry
     # no secret, and the answer says nothing but whether the process serves.

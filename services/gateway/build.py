@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from porchlight.bot.v1 import bot_service_pb2_grpc as bot_grpc
+from porchlight.cache.v1 import cache_service_pb2 as cache_pb
+from porchlight.cache.v1 import cache_service_pb2_grpc as cache_grpc
 from porchlight.contact.v1 import contact_service_pb2_grpc as contact_grpc
 from porchlight.ops.v1 import ops_service_pb2_grpc as ops_grpc
 
@@ -19,10 +21,12 @@ from kit.process import Served
 from kit.rpc import tls
 from kit.rpc.client import call, open_channel
 from services.gateway import wire
+from services.gateway.addresses import Addresses
 from services.gateway.crm_calls import open_client
 from services.gateway.crm_ghl import GhlCrm
 from services.gateway.deliver import Deliverer
 from services.gateway.dispatch import TURN_SECONDS, Bot, Dispatcher
+from services.gateway.erase import Eraser, Invalidate
 from services.gateway.http import HttpServer, Intake, create_app
 from services.gateway.keywords import Brokerage
 from services.gateway.server import ContactServicer, OpsServicer
@@ -32,6 +36,7 @@ from services.gateway.translate import Reader
 from services.gateway.workflow import WorkflowReader
 
 SWEEP_SECONDS = 0.25
+INVALIDATE_SECONDS = 2.0
 
 
 async def build(settings: GatewaySettings, stack: AsyncExitStack) -> Served:
@@ -49,12 +54,14 @@ async def build(settings: GatewaySettings, stack: AsyncExitStack) -> Served:
     client = await stack.enter_async_context(open_client(settings.crm_url, connections=settings.concurrent_deliveries))
     token = settings.crm_token.get_secret_value() or tokens.read_token(settings.crm_token_file)
     crm = GhlCrm(client, token=token, monotonic=time.monotonic)
-    intake = make_intake(settings, PgLane(intake_pool))
+    addresses = Addresses(_read(settings.suppression_key_file).strip().encode())
+    intake = make_intake(settings, PgLane(intake_pool), addresses)
+    eraser = Eraser(lane, _cache(settings, stack), addresses)
     return Served(
         servicers=[
             (
                 contact_grpc.add_ContactServiceServicer_to_server,
-                ContactServicer(lane),
+                ContactServicer(lane, eraser),
                 "porchlight.contact.v1.ContactService",
             ),
             (ops_grpc.add_OpsServiceServicer_to_server, OpsServicer(lane), "porchlight.ops.v1.OpsService"),
@@ -63,16 +70,20 @@ async def build(settings: GatewaySettings, stack: AsyncExitStack) -> Served:
         workers=[
             HttpServer(create_app(intake), intake, listen=settings.http_listen),
             Dispatcher(lane, bots, turns, most=settings.concurrent_turns),
-            Deliverer(lane, crm, texts, live=settings.delivery == "live", most=settings.concurrent_deliveries),
+            Deliverer(
+                lane, crm, texts, addresses, live=settings.delivery == "live", most=settings.concurrent_deliveries
+            ),
+            eraser,
         ],
     )
 
 
-def make_intake(settings: GatewaySettings, lane: PgLane) -> Intake:
+def make_intake(settings: GatewaySettings, lane: PgLane, addresses: Addresses) -> Intake:
     """Return what takes webhooks in."""
     brokerage = Brokerage(name=settings.brokerage_name, contact=settings.brokerage_contact)
     return Intake(
         lane=lane,
+        addresses=addresses,
         reader=Reader(tenants=settings.locations, app_id=settings.app_id, brokerage=brokerage),
         workflow_reader=WorkflowReader(
             tenants=settings.locations, brokerage=brokerage, fields=settings.workflow_fields
@@ -90,6 +101,23 @@ def make_intake(settings: GatewaySettings, lane: PgLane) -> Intake:
 
 def _read(path: Path | None) -> str:
     return "" if path is None else path.read_text(encoding="utf-8")
+
+
+def _cache(settings: GatewaySettings, stack: AsyncExitStack) -> Invalidate:
+    channel = open_channel(
+        settings.cache_target,
+        token=tokens.read_token(settings.token_file),
+        service="cache",
+        credentials=tls.channel_credentials(settings),
+    )
+    stack.push_async_callback(channel.close)
+    stub = cache_grpc.CacheServiceStub(channel)
+
+    async def invalidate(tenant_id: str, contact_id: str) -> None:
+        request = cache_pb.InvalidateRequest(tenant_id=tenant_id, contact_id=contact_id)
+        await call(stub.Invalidate, request, seconds=INVALIDATE_SECONDS)
+
+    return invalidate
 
 
 def _bot(name: str, target: str, settings: GatewaySettings, stack: AsyncExitStack) -> Bot:

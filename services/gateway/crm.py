@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from kit.clock import Clock, utc_now
 from kit.errors import ServiceUnavailable
@@ -108,6 +108,14 @@ class Crm(Protocol):
         """
         ...
 
+    async def profile(self, tenant_id: str, contact_id: str) -> Mapping[str, Any]:
+        """Return what the CRM says about a contact: `phone` and `email` among it, where it knows them.
+
+        Raises:
+            ServiceUnavailable: The CRM cannot be asked; nothing is known.
+        """
+        ...
+
     async def create_note(self, note: Note) -> SendResult:
         """Write a note."""
         ...
@@ -152,6 +160,8 @@ class MemoryCrm:
     entries: list[tuple[str, Note | Task]] = field(default_factory=list)
     fields: dict[tuple[str, str], dict[str, str | int | bool]] = field(default_factory=dict)
     """By tenant and contact."""
+    profiles: Mapping[tuple[str, str], Mapping[str, Any]] = field(default_factory=dict)
+    """By tenant and contact."""
 
     async def send(self, text: Text) -> SendResult:
         """See `Crm`."""
@@ -172,6 +182,12 @@ class MemoryCrm:
             ):
                 return crm_message_id
         return None
+
+    async def profile(self, tenant_id: str, contact_id: str) -> Mapping[str, Any]:
+        """See `Crm`."""
+        if not self.reachable:
+            raise ServiceUnavailable("crm cannot be asked", service="crm")
+        return self.profiles.get((tenant_id, contact_id), {})
 
     async def create_note(self, note: Note) -> SendResult:
         """See `Crm`."""

@@ -24,7 +24,7 @@ from services.gateway.crm_calls import (
 )
 from services.gateway.crm_fields import CustomFields
 from services.gateway.html_text import html_to_text
-from services.gateway.payload import moment
+from services.gateway.payload import moment, profile
 
 _PAGE: Final = 100
 _PAGES_MOST: Final = 5
@@ -64,6 +64,18 @@ class GhlCrm:
                 return None if conversation_id is None else await self._search(text, conversation_id, since, known)
         except BROKEN as error:
             raise ServiceUnavailable("crm cannot be asked", service="crm") from error
+
+    async def profile(self, tenant_id: str, contact_id: str) -> Mapping[str, Any]:
+        """See `Crm.profile`."""
+        try:
+            async with asyncio.timeout(LOOK_UP_SECONDS):
+                page = await self._calls.get(tenant_id, f"/contacts/{contact_id}", {}, version=CONTACTS_VERSION)
+                contact = page.get("contact")
+                if not isinstance(contact, dict):
+                    raise ValueError("no contact in the answer")
+        except BROKEN as error:
+            raise ServiceUnavailable("crm cannot be asked", service="crm") from error
+        return profile(contact)
 
     async def create_note(self, note: Note) -> SendResult:
         """See `Crm.create_note`."""

@@ -18,6 +18,7 @@ from kit.clock import Clock, utc_now
 from kit.crash import crash_point
 from kit.errors import ServiceUnavailable, StoreUnavailable
 from kit.lane import EFFECTS, Delivery, DeliveryResult, Lane
+from services.gateway.addresses import Addresses
 from services.gateway.crm import Crm, Fields, Note, SendResult, SendStatus, Task, Text
 from services.gateway.dispatch import Bell
 from services.gateway.effects import Parcel, parcel_of
@@ -64,6 +65,7 @@ class Deliverer:
         lane: Lane,
         crm: Crm,
         bell: Bell,
+        addresses: Addresses,
         *,
         live: bool,
         most: int,
@@ -73,6 +75,7 @@ class Deliverer:
         self._lane = lane
         self._crm = crm
         self._bell = bell
+        self._addresses = addresses
         self._live = live
         self._most = most
         self._lease = lease
@@ -139,12 +142,8 @@ class Deliverer:
             _log(verdict, facts)
 
     async def _attempt(self, delivery: Delivery, started: float) -> Verdict:
-        if delivery.kind not in ANSWERS | EFFECTS:
-            return Verdict(result=DeliveryResult.DEAD, cause="UNKNOWN_KIND")
-        # The bot's gate saw the text before it was stored; what can be seen without the turn is looked at once
-        # more. What answers a keyword is ours by law, and goes out.
-        if delivery.kind == "REPLY" and (wrong := sms.defects(delivery.text, channel=delivery.channel)):
-            return Verdict(result=DeliveryResult.DEAD, cause=wrong[0])
+        if (defect := _defect(delivery)) is not None:
+            return Verdict(result=DeliveryResult.DEAD, cause=defect)
         try:
             parcel = parcel_of(delivery)
         except ValueError:
@@ -156,10 +155,22 @@ class Deliverer:
             return found
         if too_old:
             return Verdict(result=DeliveryResult.DEAD, cause="TOO_OLD")
+        if delivery.unscreened and (kept_in := await self._screen(delivery)) is not None:
+            return kept_in
         if asyncio.get_running_loop().time() + SEND_SECONDS > started + self._lease.total_seconds():
             # What is sent after the lease may be sent by two.
             return self._again(delivery, "LEASE_TOO_SHORT", needs_read_back=False)
         return self._judge(delivery, await self._send(parcel))
+
+    async def _screen(self, delivery: Delivery) -> Verdict | None:
+        """Look at whom a reply goes to: they may have opted out as a contact that was erased since."""
+        try:
+            profile = await self._crm.profile(delivery.tenant_id, delivery.contact_id)
+        except ServiceUnavailable:
+            return self._again(delivery, "CRM_NOT_ASKED", needs_read_back=False)
+        hashes = self._addresses.of_profile(delivery.tenant_id, profile)
+        silence = await self._lane.screen(delivery.tenant_id, delivery.contact_id, hashes)
+        return None if silence is None else Verdict(result=DeliveryResult.SUPPRESSED, cause=silence)
 
     async def _send(self, parcel: Parcel) -> SendResult:
         if isinstance(parcel, Text):
@@ -220,6 +231,16 @@ class Deliverer:
         return Verdict(
             result=DeliveryResult.RETRY, cause=cause, wait=timedelta(seconds=wait), needs_read_back=needs_read_back
         )
+
+
+def _defect(delivery: Delivery) -> str | None:
+    if delivery.kind not in ANSWERS | EFFECTS:
+        return "UNKNOWN_KIND"
+    # The bot's gate saw the text before it was stored; what can be seen without the turn is looked at once
+    # more. What answers a keyword is ours by law, and goes out.
+    if delivery.kind == "REPLY" and (wrong := sms.defects(delivery.text, channel=delivery.channel)):
+        return wrong[0]
+    return None
 
 
 def back_off_seconds(attempts: int) -> float:

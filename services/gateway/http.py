@@ -12,7 +12,7 @@ import contextlib
 import secrets
 import socket
 from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import uvicorn
@@ -27,6 +27,7 @@ from kit.clock import Clock, utc_now
 from kit.crash import crash_point
 from kit.errors import Invalid, StoreUnavailable
 from kit.lane import Debounce, Event, Lane
+from services.gateway.addresses import Addresses
 from services.gateway.signature import is_secret, is_signed
 from services.gateway.strict_json import read_object
 from services.gateway.translate import Ignored, Reader, is_stale
@@ -56,6 +57,7 @@ class Intake:
     """What takes webhooks in."""
 
     lane: Lane
+    addresses: Addresses
     reader: Reader
     workflow_reader: WorkflowReader
     key: Ed25519PublicKey
@@ -130,6 +132,12 @@ class Intake:
             self._running -= 1
 
     async def _store(self, source: str, event: Event) -> Response:
+        if event.contact_id is not None:
+            event = replace(
+                event,
+                contact_hash=self.addresses.of_contact(event.tenant_id, event.contact_id),
+                address_hashes=self.addresses.of_profile(event.tenant_id, event.profile),
+            )
         async with asyncio.timeout(self.store_seconds):
             accepted = await self.lane.accept(event, debounce=self.debounce, first_owner=self.first_owner)
         crash_point("gateway.after_inbox_commit")

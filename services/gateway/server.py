@@ -12,6 +12,7 @@ from kit.lane import Lane
 from kit.log import get_logger
 from kit.rpc.context import caller
 from services.gateway import wire
+from services.gateway.erase import Eraser
 
 log = get_logger()
 
@@ -19,8 +20,9 @@ log = get_logger()
 class ContactServicer(contact_grpc.ContactServiceServicer):
     """See `porchlight.contact.v1.ContactService`."""
 
-    def __init__(self, lane: Lane) -> None:
+    def __init__(self, lane: Lane, eraser: Eraser) -> None:
         self._lane = lane
+        self._eraser = eraser
 
     async def GetTimeline(
         self,
@@ -64,8 +66,23 @@ class ContactServicer(contact_grpc.ContactServiceServicer):
         log.info("contact.resumed", tenant_id=tenant_id, contact_id=contact_id, actor=actor)
         return wire.resume_response(resumed)
 
+    async def DeleteContact(
+        self,
+        request: contact_pb.DeleteContactRequest,
+        context: grpc.aio.ServicerContext[contact_pb.DeleteContactRequest, contact_pb.DeleteContactResponse],
+    ) -> contact_pb.DeleteContactResponse:
+        """Erase a contact."""
+        tenant_id, contact_id, actor = _named(request)
+        erased, cleared = await self._eraser.erase(tenant_id, contact_id, actor=actor)
+        # Without the contact: the line outlives it.
+        rows = sum(erased.rows.values())
+        log.info("contact.erased", tenant_id=tenant_id, entry_id=erased.erasure_id, rows=rows, actor=actor)
+        return wire.delete_response(erased, cache_cleared=cleared)
 
-def _named(request: contact_pb.PauseContactRequest | contact_pb.ResumeContactRequest) -> tuple[str, str, str]:
+
+def _named(
+    request: contact_pb.PauseContactRequest | contact_pb.ResumeContactRequest | contact_pb.DeleteContactRequest,
+) -> tuple[str, str, str]:
     """Return whom a request names, and who asks."""
     tenant_id = checks.identifier("tenant_id", request.tenant_id)
     return tenant_id, checks.identifier("contact_id", request.contact_id), caller()

@@ -1,12 +1,14 @@
 """What the gateway can be told from outside."""
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import NoDecode
 
 from kit.settings import Settings
+
+LEAST_KEY: Final = 16
 
 
 class GatewaySettings(Settings):
@@ -22,6 +24,9 @@ class GatewaySettings(Settings):
     )
     workflow_fields: Annotated[dict[str, str], NoDecode] = Field(
         {}, description="Where a workflow's body has our fields, as text=customData.answer,contact_id=customData.cid."
+    )
+    suppression_key_file: Path = Field(
+        description="File with the secret, 16 characters or more, under which opt-outs survive an erasure; keep it for good."
     )
     locations: Annotated[frozenset[str], NoDecode] = Field(
         frozenset({"loc_sandbox"}), description="CRM locations that are served, comma separated; others are ignored."
@@ -41,6 +46,17 @@ class GatewaySettings(Settings):
     crm_url: str = Field("https://services.leadconnectorhq.com", description="The CRM's REST interface.")
     crm_token: SecretStr = Field(SecretStr(""), description="Bearer token for the CRM.")
     crm_token_file: Path | None = Field(None, description="File with that token.")
+
+    @field_validator("suppression_key_file")
+    @classmethod
+    def _check_key(cls, value: Path) -> Path:
+        try:
+            usable = len(value.read_text(encoding="utf-8").strip()) >= LEAST_KEY
+        except (OSError, ValueError):
+            raise ValueError("cannot be read") from None
+        if not usable:
+            raise ValueError(f"holds less than {LEAST_KEY} characters")
+        return value
 
     @field_validator("locations", mode="before")
     @classmethod

@@ -14,7 +14,7 @@ from porchlight.ops.v1 import ops_service_pb2 as ops_pb
 
 from kit.errors import InvalidField
 from kit.facts_wire import fact_to_proto
-from kit.lane import Fact, Resumed, Turn
+from kit.lane import Erased, Fact, Resumed, Turn
 from services.gateway.effects import words_of
 
 PAGE_DEFAULT: Final = 50
@@ -70,6 +70,17 @@ def resume_response(resumed: Resumed) -> contact_pb.ResumeContactResponse:
     """Say what a resumed contact is still silenced by."""
     return contact_pb.ResumeContactResponse(
         silence=contact_pb.Silence.Value(f"SILENCE_{resumed.silence or 'UNSPECIFIED'}")
+    )
+
+
+def delete_response(erased: Erased, *, cache_cleared: bool) -> contact_pb.DeleteContactResponse:
+    """Say the receipt of an erasure."""
+    return contact_pb.DeleteContactResponse(
+        erasure_id=erased.erasure_id,
+        erase_time=_stamp(erased.erase_time),
+        rows=erased.rows,
+        opt_out_kept=erased.opt_out_kept,
+        cache_cleared=cache_cleared,
     )
 
 

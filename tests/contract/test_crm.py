@@ -68,7 +68,8 @@ class World:
 
 @pytest.fixture
 async def memory_world() -> World:
-    crm = MemoryCrm(field_keys=frozenset({"contact.porchlight_score", "contact.porchlight_grade"}))
+    profiles = {(LOC, "c_1"): {"phone": "+12065550100"}}
+    crm = MemoryCrm(profiles=profiles, field_keys=frozenset({"contact.porchlight_score", "contact.porchlight_grade"}))
     faults = {"429": refuse_for_now, "422": refuse_for_good, "503": fail_unexecuted, "cut": execute_then_cut}
 
     async def plan(fault: str) -> None:
@@ -228,6 +229,13 @@ async def test_crm_that_cannot_be_reached_was_told_nothing_and_is_asked_nothing(
     assert (await world.set(score=40)).status is SendStatus.NOT_SENT
     with pytest.raises(ServiceUnavailable):
         await world.crm.find_entry(world.entry(kind))
+
+
+async def test_profile_says_what_the_contact_is_reached_by(world):
+    assert (await world.crm.profile(LOC, world.contact_id))["phone"].startswith("+1206555")
+    await world.leave()
+    with pytest.raises(ServiceUnavailable):
+        await world.crm.profile(LOC, world.contact_id)
 
 
 async def test_fields_are_set_by_their_keys_and_others_stay(world):

@@ -17,6 +17,7 @@ from kit.lane import (
     Debounce,
     Delivery,
     DeliveryResult,
+    Erased,
     Event,
     EventKind,
     Fact,
@@ -55,6 +56,7 @@ class World:
             event_id=f"e_{next(self.ids)}",
             kind=EventKind.MESSAGE_IN,
             contact_id="c_1",
+            contact_hash="hash of c_1",
             channel="SMS",
             text=text,
         )
@@ -98,12 +100,15 @@ class World:
             effects=effects,
         )
 
-    async def replies(self, text: str = "hello", reply: str | None = "hi", *effects: Effect) -> Turn:
-        await self.says(text)
+    async def replies(self, text: str = "hello", reply: str | None = "hi", *effects: Effect, **changes: Any) -> Turn:
+        await self.says(text, **changes)
         turn = await self.claim_one()
         await self.open(turn)
         assert await self.complete(turn, reply, effects=effects) is CompleteStatus.COMPLETED
         return turn
+
+    async def erases(self, contact_id: str = "c_1") -> Erased:
+        return await self.lane.erase(LOC, contact_id, contact_hash=f"hash of {contact_id}", actor="operator")
 
     async def deliveries(self) -> list[Delivery]:
         return await self.lane.claim_deliveries(limit=10, lease=TEXT_LEASE)
@@ -666,21 +671,141 @@ async def test_our_own_text_in_a_users_name_is_no_takeover(world):
     assert (await world.story())["owner"] == "lead"
 
 
-async def test_deleted_contact_leaves_no_words_and_no_text(world):
+# --- erasing -----------------------------------------------------------------------------------------------------
+
+
+async def test_erased_contact_is_unknown_and_nothing_of_it_goes_out(world):
     await world.says("my secret")
     await world.complete(await world.claim_one(), "your secret", facts=(a_fact("area", "Ballard"),))
-    await world.happens(EventKind.CONTACT_DELETE)
+    erased = await world.erases()
+    assert {name: erased.rows[name] for name in ("contact", "inbox", "turn", "fact", "outbox")} == {
+        "contact": 1, "inbox": 1, "turn": 1, "fact": 1, "outbox": 1,
+    }  # fmt: skip
+    assert not erased.opt_out_kept
     assert await world.delivers() == []
-    story = await world.story()
-    assert story["facts"] == [] and "secret" not in repr(story)
+    assert await world.lane.timeline(LOC, "c_1", limit=10, before=None) is None
 
 
-async def test_turn_in_progress_cannot_write_a_deleted_contact_anew(world):
+async def test_contact_deleted_in_the_crm_is_erased_and_hears_nothing_more(world):
+    await world.says("my secret")
+    await world.happens(EventKind.CONTACT_DELETE)
+    assert await world.lane.timeline(LOC, "c_1", limit=10, before=None) is None
+    # It was on its way already.
+    assert (await world.says("are you there?")).outcome == "SUPPRESSED"
+
+
+@pytest.mark.parametrize("how", ["erased here", "deleted in the CRM"])
+async def test_turn_in_progress_cannot_write_an_erased_contact_anew(world, how):
     await world.says("my secret")
     turn = await world.claim_one()
-    await world.happens(EventKind.CONTACT_DELETE)
+    await (world.erases() if how == "erased here" else world.happens(EventKind.CONTACT_DELETE))
     assert await world.complete(turn, "your secret", facts=(a_fact("area", "Ballard"),)) is CompleteStatus.STALE
-    assert "secret" not in repr(await world.story())
+    assert (await world.open(turn)).status is OpenStatus.UNKNOWN_CONTACT
+    assert not await world.lane.release(turn, cause="BOT_DOWN", wait=seconds(0))
+    assert await world.lane.timeline(LOC, "c_1", limit=10, before=None) is None
+
+
+async def test_delivery_under_way_finds_nothing_to_mark_after_an_erasure(world):
+    await world.replies(reply="a reply")
+    (delivery,) = await world.deliveries()
+    await world.erases()
+    assert not await world.lane.finish_delivery(delivery, DeliveryResult.SENT, crm_message_id="crm_1")
+
+
+async def test_events_of_an_erased_contact_that_come_again_are_known(world):
+    await world.says("my secret", event_id="w_1", crm_message_id="in_1")
+    await world.complete(await world.claim_one(), "a reply")
+    (delivery,) = await world.deliveries()
+    await world.lane.finish_delivery(delivery, DeliveryResult.SENT, crm_message_id="out_1")
+    await world.erases()
+    assert (await world.says("my secret", event_id="w_1")).duplicate
+    assert (await world.says("my secret", crm_message_id="in_1")).duplicate
+    assert (await world.happens(EventKind.MESSAGE_OUT, text="a reply", crm_message_id="out_1")).duplicate
+    assert await world.lane.timeline(LOC, "c_1", limit=10, before=None) is None
+
+
+async def test_erased_contact_that_writes_again_begins_anew(world):
+    await world.says("hello")
+    await world.erases()
+    assert (await world.says("me again")).outcome == "WAITING"
+    assert await world.outcomes() == ["WAITING"]
+
+
+@pytest.mark.parametrize("known_by", [{"contact_id": "c_1"}, {"contact_id": "c_2", "address_hashes": ("phone",)}])
+@pytest.mark.parametrize("silenced", ["STOP", "left alone", "do not disturb"])
+async def test_opt_out_survives_an_erasure_under_contact_id_and_address(world, silenced, known_by):
+    await world.says("hello", address_hashes=("phone", "mail"))
+    match silenced:
+        case "STOP":
+            await world.says_keyword(Keyword.STOP)
+        case "left alone":
+            await world.complete(await world.claim_one(), None, effects=(Pause(),))
+        case _:
+            await world.happens(EventKind.DND, dnd=True)
+    assert (await world.erases()).opt_out_kept
+    again = await world.says("me again", contact_hash=f"hash of {known_by['contact_id']}", **known_by)
+    assert again.outcome == "SUPPRESSED"
+
+
+async def test_start_after_an_erasure_takes_the_opt_out_back_for_good(world):
+    await world.says("hello", address_hashes=("phone",))
+    await world.says_keyword(Keyword.STOP)
+    await world.erases()
+    await world.says_keyword(Keyword.START)
+    # The phone is told only now: what was kept under it is older than START.
+    assert (await world.says("me again", address_hashes=("phone",))).outcome == "WAITING"
+    await world.erases()
+    assert (await world.says("and again", address_hashes=("phone",))).outcome == "WAITING"
+
+
+async def test_reply_to_somebody_of_unknown_address_is_screened_while_opt_outs_are_kept(world):
+    await world.says("hello", address_hashes=("phone",))
+    await world.says_keyword(Keyword.STOP)
+    await world.delivers()
+    await world.replies(contact_id="c_2", contact_hash="hash of c_2")
+    await world.erases()
+    (delivery,) = await world.deliveries()
+    assert delivery.unscreened
+    assert await world.lane.screen(LOC, "c_2", ["phone"]) == "OPTED_OUT"
+    assert (await world.says("hi", contact_id="c_2")).outcome == "SUPPRESSED"
+
+
+async def test_reply_to_somebody_whose_address_is_known_needs_no_screening(world):
+    await world.says_keyword(Keyword.STOP)
+    await world.erases()
+    await world.replies(contact_id="c_2", contact_hash="hash of c_2", address_hashes=("another phone",))
+    assert [delivery.unscreened for delivery in await world.deliveries()] == [False]
+
+
+async def test_nobody_needs_screening_while_no_opt_out_is_kept(world):
+    await world.replies(contact_id="c_2", contact_hash="hash of c_2")
+    assert [delivery.unscreened for delivery in await world.deliveries()] == [False]
+
+
+async def test_screened_contact_is_not_looked_up_again(world):
+    await world.says_keyword(Keyword.STOP)
+    await world.erases()
+    await world.replies(contact_id="c_2", contact_hash="hash of c_2")
+    assert await world.lane.screen(LOC, "c_2", []) is None
+    await world.step(seconds(11))
+    assert [delivery.unscreened for delivery in await world.deliveries()] == [False]
+
+
+async def test_erasing_twice_gives_a_receipt_without_rows(world):
+    await world.says("hello")
+    await world.erases()
+    assert not any((await world.erases()).rows.values())
+
+
+async def test_erasure_stays_open_until_no_turn_can_be_under_way(world):
+    await world.says("hello")
+    erased = await world.erases()
+    assert await world.lane.open_erasures(limit=10) == []
+    await world.step(seconds(31))
+    (found,) = await world.lane.open_erasures(limit=10)
+    assert (found.erasure_id, found.contact_id) == (erased.erasure_id, "c_1")
+    await world.lane.close_erasure(found)
+    assert await world.lane.open_erasures(limit=10) == []
 
 
 # --- what goes out -----------------------------------------------------------------------------------------------

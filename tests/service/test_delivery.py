@@ -18,7 +18,7 @@ from services.gateway.crm_calls import open_client
 from services.gateway.crm_ghl import GhlCrm
 from services.gateway.deliver import Deliverer, back_off_seconds
 from services.gateway.effects import parcel_of
-from tests.support.gateway import LOC, TOKEN, rows, running, running_crm, says, shift_clock, until
+from tests.support.gateway import ADDRESSES, LOC, TOKEN, rows, running, running_crm, says, shift_clock, until
 
 TEXTS = "select body, state, cause, attempts, crm_message_id, needs_read_back from porchlight.outbox order by outbox_id"
 STEP = timedelta(seconds=40)
@@ -106,7 +106,7 @@ async def reply(lane: PgLane, contact_id: str, words: str | None, *effects: Effe
 
 
 def deliverer(lane, crm, bell, *, live: bool = True, most: int = 8) -> Deliverer:
-    return Deliverer(lane, crm, bell, live=live, most=most)
+    return Deliverer(lane, crm, bell, ADDRESSES, live=live, most=most)
 
 
 async def test_reply_reaches_the_person_and_is_marked_with_the_crms_id(lane, crm, bell, stand_in, texts, settled):

@@ -68,6 +68,11 @@ def a_message(**changes: Any) -> dict[str, Any]:
     }
 
 
+def a_contact(**changes: Any) -> dict[str, Any]:
+    about = {"type": "ContactCreate", "locationId": LOC, "id": "c_1", "webhookId": "w_contact", "phone": "+12065550100"}
+    return about | changes
+
+
 # --- taken in ----------------------------------------------------------------------------------------------------
 
 
@@ -106,7 +111,11 @@ async def test_every_documented_payload_is_stored_or_ignored_on_purpose(pool, da
                 added["emailMessageId"] = added["webhookId"]
             answer = await door.post({**payload, **added})
             stored = await rows(
-                database.admin_url, "select kind from porchlight.inbox where event_id = $1", f"{event}-{number}"
+                database.admin_url,
+                # Who is deleted in the CRM is erased, with this event among what is known of them.
+                "select kind from porchlight.inbox where event_id = $1 union all"
+                " select 'CONTACT_DELETE' from porchlight.erased_event where event_id = $1",
+                f"{event}-{number}",
             )
             assert answer.status_code == 200, (event, number, answer.text)
             if isinstance(expected, EventKind):
@@ -318,12 +327,15 @@ async def gateway(database, tmp_path):
     form = serialization.PublicFormat.SubjectPublicKeyInfo
     (tmp_path / "webhook.pub").write_bytes(key.public_key().public_bytes(serialization.Encoding.PEM, form))
     tokens.write_callers(tmp_path / "callers.json", {"operator": tokens.digest("op"), "lead": tokens.digest("lead")})
+    (tmp_path / "suppression.key").write_text("a key of the tests")
     environment = {
         "DATABASE_URL": database.url("gateway"),
         "LISTEN": "127.0.0.1:0",
         "HTTP_LISTEN": "127.0.0.1:0",
         "WEBHOOK_PUBLIC_KEY_FILE": str(tmp_path / "webhook.pub"),
         "CALLERS_FILE": str(tmp_path / "callers.json"),
+        "SUPPRESSION_KEY_FILE": str(tmp_path / "suppression.key"),
+        "CACHE_TARGET": "127.0.0.1:9",
         "BOT_TARGETS": "lead=127.0.0.1:9",
         "DEBOUNCE_SECONDS": "0",
     }
@@ -419,6 +431,22 @@ async def test_operator_pauses_a_contact_and_lets_it_go_on(gateway, as_operator,
     assert resumed.silence == contact_pb.SILENCE_OPTED_OUT
     audit = await rows(database.admin_url, "select kind, detail->>'actor' as actor from porchlight.audit")
     assert audit == [{"kind": "PAUSED", "actor": "operator"}, {"kind": "RESUMED", "actor": "operator"}]
+
+
+async def test_operator_erases_a_contact_and_gets_a_receipt(gateway, as_operator, database):
+    await tell(gateway, a_contact(), a_message(), a_message(webhookId="w_2", body="STOP"))
+    contacts, who = ContactServiceStub(as_operator), {"tenant_id": LOC, "contact_id": "c_1"}
+    receipt = await call(contacts.DeleteContact, contact_pb.DeleteContactRequest(**who), seconds=5)
+    # No cache service runs here.
+    assert (receipt.rows["inbox"], receipt.opt_out_kept, receipt.cache_cleared) == (3, True, False)
+    with pytest.raises(ContactNotFound):
+        await call(contacts.GetTimeline, contact_pb.GetTimelineRequest(**who), seconds=5)
+    kept = await rows(database.admin_url, "select erasure_id, actor from porchlight.erasure")
+    assert kept == [{"erasure_id": receipt.erasure_id, "actor": "operator"}]
+    # The phone is known by its hash, whatever the contact is called by then.
+    await tell(gateway, a_contact(id="c_2", webhookId="w_3"), a_message(contactId="c_2", webhookId="w_4"))
+    story = await call(contacts.GetTimeline, contact_pb.GetTimelineRequest(tenant_id=LOC, contact_id="c_2"), seconds=5)
+    assert story.opted_out
 
 
 async def test_nobody_pauses_or_resumes_a_contact_that_is_not_there(gateway, as_operator):

@@ -20,6 +20,7 @@ from kit.lane import Debounce, Event, EventKind, Lane
 from sandbox.crm import make_app
 from sandbox.crm_settings import CrmSettings
 from sandbox.serving import bind, server
+from services.gateway.addresses import Addresses
 from services.gateway.http import HttpServer, Intake, create_app
 from services.gateway.keywords import Brokerage
 from services.gateway.translate import Reader
@@ -30,6 +31,7 @@ SECRET = "workflow-secret"
 TOKEN = "crm-token"
 AT_ONCE = Debounce(wait=timedelta(0), longest=timedelta(0))
 BROKERAGE = Brokerage(name="Acme Homes")
+ADDRESSES = Addresses(b"a key of the tests")
 
 
 @dataclass
@@ -62,6 +64,7 @@ async def running_door(
     key = Ed25519PrivateKey.generate()
     intake = Intake(
         lane=lane,
+        addresses=ADDRESSES,
         reader=Reader(tenants=tenants, app_id="", brokerage=BROKERAGE),
         workflow_reader=WorkflowReader(tenants=tenants, brokerage=BROKERAGE),
         key=key.public_key(),

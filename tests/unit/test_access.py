@@ -47,6 +47,7 @@ SellerService EstimateNetProceeds       console operator
 ContactService GetTimeline              console operator
 ContactService PauseContact              console operator
 ContactService ResumeContact              console operator
+ContactService DeleteContact                      operator
 OpsService ListLanes                    console operator
 Health Check                            *
 Health Watch                            *

@@ -26,17 +26,19 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from porchlight.bot.v1 import bot_service_pb2 as porchlight_dot_bot_dot_v1_dot_bot__service__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+porchlight/contact/v1/contact_service.proto\x12\x15porchlight.contact.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#porchlight/bot/v1/bot_service.proto\"<\n\x13PauseContactRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\ncontact_id\x18\x02 \x01(\t\"\x16\n\x14PauseContactResponse\"=\n\x14ResumeContactRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\ncontact_id\x18\x02 \x01(\t\"H\n\x15ResumeContactResponse\x12/\n\x07silence\x18\x01 \x01(\x0e\x32\x1e.porchlight.contact.v1.Silence\"b\n\x12GetTimelineRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\ncontact_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"\x92\x02\n\x13GetTimelineResponse\x12\x35\n\x07\x65ntries\x18\x01 \x03(\x0b\x32$.porchlight.contact.v1.TimelineEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\r\n\x05owner\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x03\x12\x1a\n\x12pending_handoff_id\x18\x05 \x01(\t\x12\x11\n\topted_out\x18\x06 \x01(\x08\x12&\n\x05\x66\x61\x63ts\x18\x07 \x03(\x0b\x32\x17.porchlight.bot.v1.Fact\x12\x36\n\x0bpause_cause\x18\x08 \x01(\x0e\x32!.porchlight.contact.v1.PauseCause\"\xa4\x02\n\rTimelineEntry\x12.\n\nevent_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x07inbound\x18\x02 \x01(\x0b\x32#.porchlight.contact.v1.InboundEventH\x00\x12\x30\n\x04turn\x18\x03 \x01(\x0b\x32 .porchlight.contact.v1.TurnEventH\x00\x12\x36\n\x07handoff\x18\x04 \x01(\x0b\x32#.porchlight.contact.v1.HandoffEventH\x00\x12\x38\n\x08outbound\x18\x05 \x01(\x0b\x32$.porchlight.contact.v1.OutboundEventH\x00\x42\x07\n\x05\x65vent\"p\n\x0cInboundEvent\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0f\n\x07outcome\x18\x04 \x01(\t\x12\r\n\x05\x63\x61use\x18\x05 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x06 \x01(\t\"\xd3\x01\n\tTurnEvent\x12\x0b\n\x03\x62ot\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x0f\n\x07turn_no\x18\x03 \x01(\x03\x12\r\n\x05state\x18\x04 \x01(\t\x12\x0c\n\x04move\x18\x05 \x01(\t\x12\x11\n\textractor\x18\x06 \x01(\t\x12\x12\n\ncache_tier\x18\x07 \x01(\t\x12\x15\n\rcost_microusd\x18\x08 \x01(\x03\x12\x16\n\x0e\x66\x61llback_cause\x18\t \x01(\t\x12\x13\n\x0bmessage_ids\x18\n \x03(\t\x12\x11\n\tanswer_id\x18\x0b \x01(\t\"\xd6\x01\n\x0cHandoffEvent\x12\x12\n\nhandoff_id\x18\x01 \x01(\t\x12\x12\n\nsource_bot\x18\x02 \x01(\t\x12\x12\n\ntarget_bot\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12\x14\n\x0c\x62lock_reason\x18\x05 \x01(\t\x12\x34\n\x08verdicts\x18\x06 \x03(\x0b\x32\".porchlight.contact.v1.RuleVerdict\x12\x1b\n\x13override_message_id\x18\x07 \x01(\t\x12\x12\n\nconfidence\x18\x08 \x01(\x01\"]\n\x0bRuleVerdict\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x0f\n\x07outcome\x18\x02 \x01(\t\x12\x10\n\x08observed\x18\x03 \x01(\t\x12\r\n\x05limit\x18\x04 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\"\xb5\x01\n\rOutboundEvent\x12\x11\n\toutbox_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12\r\n\x05\x63\x61use\x18\x05 \x01(\t\x12\x16\n\x0e\x63rm_message_id\x18\x06 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x07 \x01(\x05\x12-\n\tsend_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*i\n\x07Silence\x12\x17\n\x13SILENCE_UNSPECIFIED\x10\x00\x12\x15\n\x11SILENCE_OPTED_OUT\x10\x01\x12\x1a\n\x16SILENCE_DO_NOT_DISTURB\x10\x02\x12\x12\n\x0eSILENCE_PAUSED\x10\x03*b\n\nPauseCause\x12\x1b\n\x17PAUSE_CAUSE_UNSPECIFIED\x10\x00\x12\x18\n\x14PAUSE_CAUSE_OPERATOR\x10\x01\x12\x1d\n\x19PAUSE_CAUSE_ASKED_TO_STOP\x10\x02\x32\xcb\x02\n\x0e\x43ontactService\x12\x64\n\x0bGetTimeline\x12).porchlight.contact.v1.GetTimelineRequest\x1a*.porchlight.contact.v1.GetTimelineResponse\x12g\n\x0cPauseContact\x12*.porchlight.contact.v1.PauseContactRequest\x1a+.porchlight.contact.v1.PauseContactResponse\x12j\n\rResumeContact\x12+.porchlight.contact.v1.ResumeContactRequest\x1a,.porchlight.contact.v1.ResumeContactResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+porchlight/contact/v1/contact_service.proto\x12\x15porchlight.contact.v1\x1a\x1fgoogle/protobuf/timestamp.proto\x1a#porchlight/bot/v1/bot_service.proto\"<\n\x13PauseContactRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\ncontact_id\x18\x02 \x01(\t\"\x16\n\x14PauseContactResponse\"=\n\x14ResumeContactRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\ncontact_id\x18\x02 \x01(\t\"H\n\x15ResumeContactResponse\x12/\n\x07silence\x18\x01 \x01(\x0e\x32\x1e.porchlight.contact.v1.Silence\"=\n\x14\x44\x65leteContactRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\ncontact_id\x18\x02 \x01(\t\"\xfb\x01\n\x15\x44\x65leteContactResponse\x12\x12\n\nerasure_id\x18\x01 \x01(\t\x12.\n\nerase_time\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x44\n\x04rows\x18\x03 \x03(\x0b\x32\x36.porchlight.contact.v1.DeleteContactResponse.RowsEntry\x12\x14\n\x0copt_out_kept\x18\x04 \x01(\x08\x12\x15\n\rcache_cleared\x18\x05 \x01(\x08\x1a+\n\tRowsEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x03:\x02\x38\x01\"b\n\x12GetTimelineRequest\x12\x11\n\ttenant_id\x18\x01 \x01(\t\x12\x12\n\ncontact_id\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\x05\x12\x12\n\npage_token\x18\x04 \x01(\t\"\x92\x02\n\x13GetTimelineResponse\x12\x35\n\x07\x65ntries\x18\x01 \x03(\x0b\x32$.porchlight.contact.v1.TimelineEntry\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\x12\r\n\x05owner\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\x03\x12\x1a\n\x12pending_handoff_id\x18\x05 \x01(\t\x12\x11\n\topted_out\x18\x06 \x01(\x08\x12&\n\x05\x66\x61\x63ts\x18\x07 \x03(\x0b\x32\x17.porchlight.bot.v1.Fact\x12\x36\n\x0bpause_cause\x18\x08 \x01(\x0e\x32!.porchlight.contact.v1.PauseCause\"\xa4\x02\n\rTimelineEntry\x12.\n\nevent_time\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x36\n\x07inbound\x18\x02 \x01(\x0b\x32#.porchlight.contact.v1.InboundEventH\x00\x12\x30\n\x04turn\x18\x03 \x01(\x0b\x32 .porchlight.contact.v1.TurnEventH\x00\x12\x36\n\x07handoff\x18\x04 \x01(\x0b\x32#.porchlight.contact.v1.HandoffEventH\x00\x12\x38\n\x08outbound\x18\x05 \x01(\x0b\x32$.porchlight.contact.v1.OutboundEventH\x00\x42\x07\n\x05\x65vent\"p\n\x0cInboundEvent\x12\x12\n\nmessage_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\x0f\n\x07outcome\x18\x04 \x01(\t\x12\r\n\x05\x63\x61use\x18\x05 \x01(\t\x12\x10\n\x08\x65vent_id\x18\x06 \x01(\t\"\xd3\x01\n\tTurnEvent\x12\x0b\n\x03\x62ot\x18\x01 \x01(\t\x12\r\n\x05\x65poch\x18\x02 \x01(\x03\x12\x0f\n\x07turn_no\x18\x03 \x01(\x03\x12\r\n\x05state\x18\x04 \x01(\t\x12\x0c\n\x04move\x18\x05 \x01(\t\x12\x11\n\textractor\x18\x06 \x01(\t\x12\x12\n\ncache_tier\x18\x07 \x01(\t\x12\x15\n\rcost_microusd\x18\x08 \x01(\x03\x12\x16\n\x0e\x66\x61llback_cause\x18\t \x01(\t\x12\x13\n\x0bmessage_ids\x18\n \x03(\t\x12\x11\n\tanswer_id\x18\x0b \x01(\t\"\xd6\x01\n\x0cHandoffEvent\x12\x12\n\nhandoff_id\x18\x01 \x01(\t\x12\x12\n\nsource_bot\x18\x02 \x01(\t\x12\x12\n\ntarget_bot\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12\x14\n\x0c\x62lock_reason\x18\x05 \x01(\t\x12\x34\n\x08verdicts\x18\x06 \x03(\x0b\x32\".porchlight.contact.v1.RuleVerdict\x12\x1b\n\x13override_message_id\x18\x07 \x01(\t\x12\x12\n\nconfidence\x18\x08 \x01(\x01\"]\n\x0bRuleVerdict\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x0f\n\x07outcome\x18\x02 \x01(\t\x12\x10\n\x08observed\x18\x03 \x01(\t\x12\r\n\x05limit\x18\x04 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x05 \x01(\t\"\xb5\x01\n\rOutboundEvent\x12\x11\n\toutbox_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x0c\n\x04text\x18\x03 \x01(\t\x12\r\n\x05state\x18\x04 \x01(\t\x12\r\n\x05\x63\x61use\x18\x05 \x01(\t\x12\x16\n\x0e\x63rm_message_id\x18\x06 \x01(\t\x12\x10\n\x08\x61ttempts\x18\x07 \x01(\x05\x12-\n\tsend_time\x18\x08 \x01(\x0b\x32\x1a.google.protobuf.Timestamp*i\n\x07Silence\x12\x17\n\x13SILENCE_UNSPECIFIED\x10\x00\x12\x15\n\x11SILENCE_OPTED_OUT\x10\x01\x12\x1a\n\x16SILENCE_DO_NOT_DISTURB\x10\x02\x12\x12\n\x0eSILENCE_PAUSED\x10\x03*b\n\nPauseCause\x12\x1b\n\x17PAUSE_CAUSE_UNSPECIFIED\x10\x00\x12\x18\n\x14PAUSE_CAUSE_OPERATOR\x10\x01\x12\x1d\n\x19PAUSE_CAUSE_ASKED_TO_STOP\x10\x02\x32\xb7\x03\n\x0e\x43ontactService\x12\x64\n\x0bGetTimeline\x12).porchlight.contact.v1.GetTimelineRequest\x1a*.porchlight.contact.v1.GetTimelineResponse\x12g\n\x0cPauseContact\x12*.porchlight.contact.v1.PauseContactRequest\x1a+.porchlight.contact.v1.PauseContactResponse\x12j\n\rResumeContact\x12+.porchlight.contact.v1.ResumeContactRequest\x1a,.porchlight.contact.v1.ResumeContactResponse\x12j\n\rDeleteContact\x12+.porchlight.contact.v1.DeleteContactRequest\x1a,.porchlight.contact.v1.DeleteContactResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'porchlight.contact.v1.contact_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_SILENCE']._serialized_start=1859
-  _globals['_SILENCE']._serialized_end=1964
-  _globals['_PAUSECAUSE']._serialized_start=1966
-  _globals['_PAUSECAUSE']._serialized_end=2064
+  _globals['_DELETECONTACTRESPONSE_ROWSENTRY']._loaded_options = None
+  _globals['_DELETECONTACTRESPONSE_ROWSENTRY']._serialized_options = b'8\001'
+  _globals['_SILENCE']._serialized_start=2176
+  _globals['_SILENCE']._serialized_end=2281
+  _globals['_PAUSECAUSE']._serialized_start=2283
+  _globals['_PAUSECAUSE']._serialized_end=2381
   _globals['_PAUSECONTACTREQUEST']._serialized_start=140
   _globals['_PAUSECONTACTREQUEST']._serialized_end=200
   _globals['_PAUSECONTACTRESPONSE']._serialized_start=202
@@ -45,22 +47,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_RESUMECONTACTREQUEST']._serialized_end=287
   _globals['_RESUMECONTACTRESPONSE']._serialized_start=289
   _globals['_RESUMECONTACTRESPONSE']._serialized_end=361
-  _globals['_GETTIMELINEREQUEST']._serialized_start=363
-  _globals['_GETTIMELINEREQUEST']._serialized_end=461
-  _globals['_GETTIMELINERESPONSE']._serialized_start=464
-  _globals['_GETTIMELINERESPONSE']._serialized_end=738
-  _globals['_TIMELINEENTRY']._serialized_start=741
-  _globals['_TIMELINEENTRY']._serialized_end=1033
-  _globals['_INBOUNDEVENT']._serialized_start=1035
-  _globals['_INBOUNDEVENT']._serialized_end=1147
-  _globals['_TURNEVENT']._serialized_start=1150
-  _globals['_TURNEVENT']._serialized_end=1361
-  _globals['_HANDOFFEVENT']._serialized_start=1364
-  _globals['_HANDOFFEVENT']._serialized_end=1578
-  _globals['_RULEVERDICT']._serialized_start=1580
-  _globals['_RULEVERDICT']._serialized_end=1673
-  _globals['_OUTBOUNDEVENT']._serialized_start=1676
-  _globals['_OUTBOUNDEVENT']._serialized_end=1857
-  _globals['_CONTACTSERVICE']._serialized_start=2067
-  _globals['_CONTACTSERVICE']._serialized_end=2398
+  _globals['_DELETECONTACTREQUEST']._serialized_start=363
+  _globals['_DELETECONTACTREQUEST']._serialized_end=424
+  _globals['_DELETECONTACTRESPONSE']._serialized_start=427
+  _globals['_DELETECONTACTRESPONSE']._serialized_end=678
+  _globals['_DELETECONTACTRESPONSE_ROWSENTRY']._serialized_start=635
+  _globals['_DELETECONTACTRESPONSE_ROWSENTRY']._serialized_end=678
+  _globals['_GETTIMELINEREQUEST']._serialized_start=680
+  _globals['_GETTIMELINEREQUEST']._serialized_end=778
+  _globals['_GETTIMELINERESPONSE']._serialized_start=781
+  _globals['_GETTIMELINERESPONSE']._serialized_end=1055
+  _globals['_TIMELINEENTRY']._serialized_start=1058
+  _globals['_TIMELINEENTRY']._serialized_end=1350
+  _globals['_INBOUNDEVENT']._serialized_start=1352
+  _globals['_INBOUNDEVENT']._serialized_end=1464
+  _globals['_TURNEVENT']._serialized_start=1467
+  _globals['_TURNEVENT']._serialized_end=1678
+  _globals['_HANDOFFEVENT']._serialized_start=1681
+  _globals['_HANDOFFEVENT']._serialized_end=1895
+  _globals['_RULEVERDICT']._serialized_start=1897
+  _globals['_RULEVERDICT']._serialized_end=1990
+  _globals['_OUTBOUNDEVENT']._serialized_start=1993
+  _globals['_OUTBOUNDEVENT']._serialized_end=2174
+  _globals['_CONTACTSERVICE']._serialized_start=2384
+  _globals['_CONTACTSERVICE']._serialized_end=2823
 # @@protoc_insertion_point(module_scope)

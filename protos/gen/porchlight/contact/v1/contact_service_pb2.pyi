@@ -169,6 +169,97 @@ class ResumeContactResponse(_message.Message):
 Global___ResumeContactResponse: _TypeAlias = ResumeContactResponse  # noqa: Y015
 
 @_typing.final
+class DeleteContactRequest(_message.Message):
+    """Request for [DeleteContact][ContactService.DeleteContact]."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TENANT_ID_FIELD_NUMBER: _builtins.int
+    CONTACT_ID_FIELD_NUMBER: _builtins.int
+    tenant_id: _builtins.str
+    """The CRM location, 1 to 64 characters."""
+    contact_id: _builtins.str
+    """The contact, 1 to 64 characters."""
+    def __init__(
+        self,
+        *,
+        tenant_id: _builtins.str = ...,
+        contact_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["contact_id", b"contact_id", "tenant_id", b"tenant_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteContactRequest: _TypeAlias = DeleteContactRequest  # noqa: Y015
+
+@_typing.final
+class DeleteContactResponse(_message.Message):
+    """Response for [DeleteContact][ContactService.DeleteContact]: the receipt."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class RowsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.int
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.int = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ERASURE_ID_FIELD_NUMBER: _builtins.int
+    ERASE_TIME_FIELD_NUMBER: _builtins.int
+    ROWS_FIELD_NUMBER: _builtins.int
+    OPT_OUT_KEPT_FIELD_NUMBER: _builtins.int
+    CACHE_CLEARED_FIELD_NUMBER: _builtins.int
+    erasure_id: _builtins.str
+    """Names the receipt, which is kept; it holds no word of the person's."""
+    opt_out_kept: _builtins.bool
+    """Whether hashes are kept by which nobody writes to the person again."""
+    cache_cleared: _builtins.bool
+    """Whether the cache holds nothing of the contact any more. When false, it
+    could not be asked, and is asked again until it answers; what it holds ends
+    within a day in any case.
+    """
+    @_builtins.property
+    def erase_time(self) -> _timestamp_pb2.Timestamp:
+        """When, by the database's clock."""
+
+    @_builtins.property
+    def rows(self) -> _containers.ScalarMap[_builtins.str, _builtins.int]:
+        """How many rows were deleted, by table."""
+
+    def __init__(
+        self,
+        *,
+        erasure_id: _builtins.str = ...,
+        erase_time: _timestamp_pb2.Timestamp | None = ...,
+        rows: _abc.Mapping[_builtins.str, _builtins.int] | None = ...,
+        opt_out_kept: _builtins.bool = ...,
+        cache_cleared: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["erase_time", b"erase_time"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cache_cleared", b"cache_cleared", "erase_time", b"erase_time", "erasure_id", b"erasure_id", "opt_out_kept", b"opt_out_kept", "rows", b"rows"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteContactResponse: _TypeAlias = DeleteContactResponse  # noqa: Y015
+
+@_typing.final
 class GetTimelineRequest(_message.Message):
     """Request for [GetTimeline][ContactService.GetTimeline]."""
 

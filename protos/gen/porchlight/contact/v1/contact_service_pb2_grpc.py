@@ -51,6 +51,11 @@ class ContactServiceStub:
                 request_serializer=porchlight_dot_contact_dot_v1_dot_contact__service__pb2.ResumeContactRequest.SerializeToString,
                 response_deserializer=porchlight_dot_contact_dot_v1_dot_contact__service__pb2.ResumeContactResponse.FromString,
                 _registered_method=True)
+        self.DeleteContact = channel.unary_unary(
+                '/porchlight.contact.v1.ContactService/DeleteContact',
+                request_serializer=porchlight_dot_contact_dot_v1_dot_contact__service__pb2.DeleteContactRequest.SerializeToString,
+                response_deserializer=porchlight_dot_contact_dot_v1_dot_contact__service__pb2.DeleteContactResponse.FromString,
+                _registered_method=True)
 
 
 class ContactServiceServicer:
@@ -96,6 +101,25 @@ class ContactServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def DeleteContact(self, request, context):
+        """Deletes everything about a contact, here and in the cache, and returns a
+        receipt.
+
+        Whoever opted out, asked to be left alone or may not be disturbed stays
+        known by keyed hashes of contact id, phone and e-mail: nobody writes to them
+        again, under a new contact id either, until they text START. What the CRM
+        itself holds stays there, and a contact that writes again begins anew. A
+        contact that is deleted in the CRM is erased like this too. Safe to repeat:
+        a contact that is not there gives a receipt without rows.
+
+        Errors:
+        - `UNAVAILABLE` / `STORE_UNAVAILABLE`: it may or may not have happened; ask
+        again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ContactServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -113,6 +137,11 @@ def add_ContactServiceServicer_to_server(servicer, server):
                     servicer.ResumeContact,
                     request_deserializer=porchlight_dot_contact_dot_v1_dot_contact__service__pb2.ResumeContactRequest.FromString,
                     response_serializer=porchlight_dot_contact_dot_v1_dot_contact__service__pb2.ResumeContactResponse.SerializeToString,
+            ),
+            'DeleteContact': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteContact,
+                    request_deserializer=porchlight_dot_contact_dot_v1_dot_contact__service__pb2.DeleteContactRequest.FromString,
+                    response_serializer=porchlight_dot_contact_dot_v1_dot_contact__service__pb2.DeleteContactResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -198,6 +227,33 @@ class ContactService:
             '/porchlight.contact.v1.ContactService/ResumeContact',
             porchlight_dot_contact_dot_v1_dot_contact__service__pb2.ResumeContactRequest.SerializeToString,
             porchlight_dot_contact_dot_v1_dot_contact__service__pb2.ResumeContactResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteContact(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/porchlight.contact.v1.ContactService/DeleteContact',
+            porchlight_dot_contact_dot_v1_dot_contact__service__pb2.DeleteContactRequest.SerializeToString,
+            porchlight_dot_contact_dot_v1_dot_contact__service__pb2.DeleteContactResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -61,6 +61,21 @@ class ContactServiceStub:
     Errors:
     - `NOT_FOUND` / `CONTACT_NOT_FOUND`
     """
+    DeleteContact: _grpc.UnaryUnaryMultiCallable[_contact_service_pb2.DeleteContactRequest, _contact_service_pb2.DeleteContactResponse]
+    """Deletes everything about a contact, here and in the cache, and returns a
+    receipt.
+
+    Whoever opted out, asked to be left alone or may not be disturbed stays
+    known by keyed hashes of contact id, phone and e-mail: nobody writes to them
+    again, under a new contact id either, until they text START. What the CRM
+    itself holds stays there, and a contact that writes again begins anew. A
+    contact that is deleted in the CRM is erased like this too. Safe to repeat:
+    a contact that is not there gives a receipt without rows.
+
+    Errors:
+    - `UNAVAILABLE` / `STORE_UNAVAILABLE`: it may or may not have happened; ask
+      again.
+    """
 
 @_typing.type_check_only
 class ContactServiceAsyncStub(ContactServiceStub):
@@ -94,6 +109,21 @@ class ContactServiceAsyncStub(ContactServiceStub):
 
     Errors:
     - `NOT_FOUND` / `CONTACT_NOT_FOUND`
+    """
+    DeleteContact: _aio.UnaryUnaryMultiCallable[_contact_service_pb2.DeleteContactRequest, _contact_service_pb2.DeleteContactResponse]  # type: ignore[assignment]
+    """Deletes everything about a contact, here and in the cache, and returns a
+    receipt.
+
+    Whoever opted out, asked to be left alone or may not be disturbed stays
+    known by keyed hashes of contact id, phone and e-mail: nobody writes to them
+    again, under a new contact id either, until they text START. What the CRM
+    itself holds stays there, and a contact that writes again begins anew. A
+    contact that is deleted in the CRM is erased like this too. Safe to repeat:
+    a contact that is not there gives a receipt without rows.
+
+    Errors:
+    - `UNAVAILABLE` / `STORE_UNAVAILABLE`: it may or may not have happened; ask
+      again.
     """
 
 class ContactServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -143,6 +173,27 @@ class ContactServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
         - `NOT_FOUND` / `CONTACT_NOT_FOUND`
+        """
+
+    @_abc_1.abstractmethod
+    def DeleteContact(
+        self,
+        request: _contact_service_pb2.DeleteContactRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_contact_service_pb2.DeleteContactResponse, _abc.Awaitable[_contact_service_pb2.DeleteContactResponse]]:
+        """Deletes everything about a contact, here and in the cache, and returns a
+        receipt.
+
+        Whoever opted out, asked to be left alone or may not be disturbed stays
+        known by keyed hashes of contact id, phone and e-mail: nobody writes to them
+        again, under a new contact id either, until they text START. What the CRM
+        itself holds stays there, and a contact that writes again begins anew. A
+        contact that is deleted in the CRM is erased like this too. Safe to repeat:
+        a contact that is not there gives a receipt without rows.
+
+        Errors:
+        - `UNAVAILABLE` / `STORE_UNAVAILABLE`: it may or may not have happened; ask
+          again.
         """
 
 def add_ContactServiceServicer_to_server(servicer: ContactServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
