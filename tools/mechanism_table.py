@@ -272,6 +272,14 @@ MECHANISMS: Final = (
         tests=(f"{_LANE}claim_that_ran_out_must_be_looked_up_before_it_is_sent_again",),
     ),
     Mechanism(
+        guarantee="G6",
+        name="outbox_kept_back: what a reply that never went out was about waits again",
+        function="reopen_messages",
+        text="update inbox i set outcome = 'WAITING', attempts = 0",
+        instead="update inbox i set attempts = 0",
+        tests=(f"{_ARBITER}message_whose_reply_is_not_out_when_the_contact_moves_is_answered_by_the_target",),
+    ),
+    Mechanism(
         guarantee="G7",
         name="ticket: the capsule's digest",
         file="kit/tickets.py",
