@@ -68,7 +68,7 @@ def stats_lines(stats: pb.GetStatsResponse) -> list[str]:
     """Lay statistics out: a table by prompt version and tier, then what they come to."""
     if not stats.answers:
         return ["no answers in that time"]
-    cells = [("prompt", "tier", "answers", "share", "saved $", "right", "wrong", "audits", "wrong")]
+    cells = [("prompt", "tier", "answers", "share", "saved $", "said right", "said wrong", "audits", "wrong")]
     cells += [
         (
             each.prompt_version,

@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import anthropic  # noqa: F401  # The service imports it beside the first question, which a busy machine outlasts.
 import pytest
 from porchlight.cache.v1 import cache_service_pb2 as cache_pb
 from porchlight.prompt.v1 import prompt_service_pb2 as pb
@@ -141,48 +142,52 @@ async def test_no_replica_answers_with_an_old_version_a_second_after_the_move(
     async def ask(number: int) -> None:
         while not stop.is_set():
             began = time.monotonic()
-            said = await analyze(replicas[number], "I want to buy")
+            try:
+                said = await analyze(replicas[number], "I want to buy")
+            except errors.StoreUnavailable:
+                continue  # a busy machine: nothing rather than something old
             value = json.loads(said.analysis)["intent"]["value"]
             seen.append((began, time.monotonic(), said.prompt_version, value))
 
     asking = [asyncio.create_task(ask(number)) for number in (0, 1)]
     moves = []
     for version in (2, 1, 2):
+        asked_at = time.monotonic()
         await at.point(version)
-        moves.append((time.monotonic(), f"lead.extract@{version}"))
+        moves.append((asked_at, time.monotonic(), f"lead.extract@{version}"))
         async with asyncio.timeout(10):
-            while len({each[2] for each in seen[-6:]} | {moves[-1][1]}) > 1 or not seen:
+            while len({each[2] for each in seen[-6:]} | {moves[-1][2]}) > 1 or not seen:
                 await asyncio.sleep(0.02)
         await asyncio.sleep(generations.TRUST_SECONDS)
     stop.set()
     await asyncio.gather(*asking)
     assert {(version, value) for *_, version, value in seen} == {("lead.extract@1", "buy"), ("lead.extract@2", "sell")}
-    for (moved, now), (until, _) in zip(moves, [*moves[1:], (float("inf"), "")], strict=True):
-        late = [each for each in seen if moved + 1.0 < each[0] and each[1] < until and each[2] != now]
+    # The next version is answered with from some moment on between the wish and the word that it is done.
+    until = [asked_at for asked_at, *_ in moves[1:]] + [float("inf")]
+    for (_, moved, now), end in zip(moves, until, strict=True):
+        late = [each for each in seen if moved + 1.0 < each[0] and each[1] < end and each[2] != now]
         assert late == []
 
 
-@pytest.mark.parametrize(
-    ("changed", "limit"),
-    [
-        (("<asked>{asked}</asked>", ""), "placeholders"),
-        (('"enum": ["buy", "sell"]', '"enum": ["buy", "rent"]'), "schema"),
-        (("claude-haiku-5-5", "claude-of-tomorrow"), "price"),
-        (("+++\nYou", "You"), "three lines"),
-        (("max_tokens = 400", "max_tokens = 9000"), "max_tokens"),
-        (("schema = '''", "schema = '''" + "[" * 50_000), "prompt file"),
-        (("You say", "x" * 60_000), "60000"),
-    ],
-)
-async def test_text_that_cannot_take_the_shipped_ones_place_is_refused(
-    caches: Caches, changed: tuple[str, str], limit: str
-):
+UNFIT = {
+    "placeholders": ("<asked>{asked}</asked>", ""),
+    "schema": ('"enum": ["buy", "sell"]', '"enum": ["buy", "rent"]'),
+    "price": ("claude-haiku-5-5", "claude-of-tomorrow"),
+    "three lines": ("+++\nYou", "You"),
+    "max_tokens": ("max_tokens = 400", "max_tokens = 9000"),
+    "prompt file": ("schema = '''", "schema = '''" + "[" * 50_000),
+    "60000": ("You say", "x" * 60_000),
+}
+
+
+async def test_text_that_cannot_take_the_shipped_ones_place_is_refused_and_says_why(caches: Caches):
     await caches.start()
     at = await desk(caches)
-    assert changed[0] in PROMPT
-    with pytest.raises(errors.InvalidField, match=limit) as caught:
-        await at.put(PROMPT.replace(*changed, 1))
-    assert caught.value.metadata["field"] == "text"
+    for limit, changed in UNFIT.items():
+        assert changed[0] in PROMPT
+        with pytest.raises(errors.InvalidField, match=limit) as caught:
+            await at.put(PROMPT.replace(*changed, 1))
+        assert caught.value.metadata["field"] == "text"
     assert (await at.get()).prompt.latest_version == 1
 
 

@@ -30,4 +30,4 @@ async def test_key_that_forgets_something_is_found_out(forgotten: str, monkeypat
             return mask(positive, own)
 
         monkeypatch.setattr("services.cache.analyze.mask", forgetful)
-    assert (await run(600, seed=11)).wrong != []
+    assert (await run(300, seed=11)).wrong != []
