@@ -7,9 +7,10 @@ BIN := $(VENV)/bin
 RUNTIME := $(VENV)/.runtime-installed
 DEV := $(VENV)/.dev-installed
 LANGGRAPH := bench/handoff_safety/langgraph
+LITELLM := bench/litellm
 LOCK := uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header --no-emit-index-url --no-annotate pyproject.toml --extra build
 
-.PHONY: up test check format bench bench-cma bench-conversations bench-handoff bench-handoff-safety bench-stampede protos docs pictures lock clean
+.PHONY: up test check format bench bench-cma bench-conversations bench-handoff bench-handoff-safety bench-stampede bench-cache protos docs pictures lock clean
 
 up: $(RUNTIME)       # stores, migrations, all services, until Ctrl-C; prints `ready` and the URLs
 	@exec $(BIN)/porchlight up
@@ -34,6 +35,9 @@ bench-conversations: $(DEV)  # play the authored conversations against the whole
 
 bench-handoff: $(DEV) $(LANGGRAPH)/.venv/.installed  # handoffs beside a bare echo, a durable commit and LangGraph; rewrites its part of bench/RESULTS.md
 	@$(BIN)/python -m bench.handoff --write
+
+bench-cache: $(DEV) $(LITELLM)/.venv/.installed  # cached answers beside a bare echo, a Redis GET and LiteLLM's proxy; rewrites its part of bench/RESULTS.md
+	@$(BIN)/python -m bench.cache_latency --write
 
 bench-stampede: $(DEV)  # how often Claude is asked when everybody asks the same; rewrites its part of bench/RESULTS.md
 	@$(BIN)/python -m bench.stampede --write
@@ -96,5 +100,5 @@ $(DEV): requirements-dev.lock pyproject.toml tools/install
 	@tools/install $(PYTHON) $(VENV) requirements-dev.lock && touch $@ $(RUNTIME)
 
 # What is measured beside ours lives in an environment of its own and is no dependency.
-$(LANGGRAPH)/.venv/.installed: $(LANGGRAPH)/requirements.lock
-	@$(PYTHON) -m venv $(LANGGRAPH)/.venv && $(LANGGRAPH)/.venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r $< && touch $@
+$(LANGGRAPH)/.venv/.installed $(LITELLM)/.venv/.installed: %/.venv/.installed: %/requirements.lock
+	@$(PYTHON) -m venv $*/.venv && $*/.venv/bin/python -m pip install -qq --disable-pip-version-check --require-hashes -r $< && touch $@

@@ -223,18 +223,18 @@ def report(ways: Mapping[tuple[str, int], Way], costs: Mapping[str, Writes], *, 
     lines = [
         f"Machine: {machine()}. Date: {date.today()}. Run: `make bench-handoff`, {rounds} rounds of {calls} calls a path.",
         "",
-        "| path | in flight | calls | p50 ms | p50 x echo | p99 ms | calls/s | calls/s x echo | CPU us/call | CPU x echo |",
-        "|---|---|---|---|---|---|---|---|---|---|",
+        "| path | in flight | calls | p50 ms | p50 x echo | p99 ms | calls/s | calls/s x echo | CPU us/call | CPU x echo | caller's CPU us/call |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
     ]
     for (key, many), way in ways.items():
         echo = ways["echo", many]
         lines.append(
             f"| {way.name} | {many} | {len(way.seconds)} | {way.p50_ms:.2f} | {way.p50_ms / echo.p50_ms:.1f} | {way.p99_ms:.2f} |"
             + (
-                " | | | |"
+                " | | | | |"
                 if key == "decided"
                 else f" {way.per_second:.0f} | {way.per_second / echo.per_second:.3f} "
-                f"| {way.cpu_us:.0f} | {way.cpu_us / echo.cpu_us:.1f} |"
+                f"| {way.cpu_us:.0f} | {way.cpu_us / echo.cpu_us:.1f} | {way.caller_us:.0f} |"
             )
         )
     lines += ["", "| path | transactions a call | syncs of the log a call |", "|---|---|---|"]
@@ -277,7 +277,7 @@ NOTES = (
     "One caller process, one arbiter, one buyer bot, one Postgres; echo is one caller and one server. Each call is about a"
     " contact of its own with an open turn and a waiting message. The target owns the contact when the arbiter says so in its"
     " log, after the commit. CPU is that of the serving processes and of Postgres with its children; LangGraph's is that of the"
-    " process that calls it, which serves itself. Transactions count reads too; what runs while nobody calls is taken off.\n"
+    " process that calls it, which serves itself. The caller's CPU is spent on the same cores. Transactions count reads too; what runs while nobody calls is taken off.\n"
 )
 
 

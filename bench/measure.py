@@ -22,6 +22,8 @@ class Way:
     """Duration of each call."""
     cpu_seconds: float = 0.0
     """CPU of the serving processes, all calls together."""
+    caller_seconds: float = 0.0
+    """CPU of this process, which calls."""
     calls: int = 0
     wall_seconds: float = 0.0
     """How long the calls took together, side by side."""
@@ -34,8 +36,9 @@ class Way:
     @contextmanager
     def costs(self, pids: Sequence[int], *, count: int) -> Iterator[None]:
         """Add what `count` calls within the block cost the processes."""
-        cpu, began = cpu_of(pids), time.perf_counter()
+        cpu, caller, began = cpu_of(pids), time.process_time(), time.perf_counter()
         yield
+        self.caller_seconds += time.process_time() - caller
         self.wall_seconds += time.perf_counter() - began
         self.cpu_seconds += cpu_of(pids) - cpu
         self.calls += count
@@ -54,6 +57,11 @@ class Way:
     def cpu_us(self) -> float:
         """CPU of the serving processes per call, in microseconds."""
         return self.cpu_seconds / self.calls * 1e6
+
+    @property
+    def caller_us(self) -> float:
+        """CPU of the caller per call, in microseconds."""
+        return self.caller_seconds / self.calls * 1e6
 
 
 def cpu_of(pids: Sequence[int]) -> float:
