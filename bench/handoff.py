@@ -277,7 +277,9 @@ NOTES = (
     "One caller process, one arbiter, one buyer bot, one Postgres; echo is one caller and one server. Each call is about a"
     " contact of its own with an open turn and a waiting message. The target owns the contact when the arbiter says so in its"
     " log, after the commit. CPU is that of the serving processes and of Postgres with its children; LangGraph's is that of the"
-    " process that calls it, which serves itself. The caller's CPU is spent on the same cores. Transactions count reads too; what runs while nobody calls is taken off.\n"
+    " process that calls it, which serves itself. The caller's CPU is spent on the same cores. Transactions count reads too; what runs while nobody calls is taken off. The"
+    " lead bot runs too, and writes the score of each contact that facts were learned of: one transaction and one sync a"
+    " handoff are its, not the arbiter's.\n"
 )
 
 
