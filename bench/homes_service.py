@@ -166,9 +166,7 @@ class Service:
         async def train(examples: Sequence[Example], *, target: float, quality: bool) -> Learned | None:
             return learned or learn(examples, target=target, encode=encode)
 
-        self._taught = TaughtStudent(
-            self.labels, luck=luck, train=train, encoder=None if encode is None else _Encoder(encode)
-        )
+        self._taught = TaughtStudent(self.labels, train=train, encoder=None if encode is None else _Encoder(encode))
         self._analyses = {
             True: Analyses(self._completions, self._taught, self._writer),
             False: Analyses(self._completions, NoStudent(), self._writer),
@@ -221,7 +219,7 @@ class Service:
         tally.tiers[tier] += 1
         tally.wrong[tier] += "|".join((said["intent"], *said["acts"])) != turn.label
         if turn.plan:
-            await self._reply(contact_id, turn, analysed.answered.content, tally)
+            await self._reply(contact_id, turn, student_label("|".join((said["intent"], *said["acts"]))), tally)
         self._served += 1
         if learning and self._served % LOOK_EVERY == 0:
             await self.learn()

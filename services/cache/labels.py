@@ -43,7 +43,7 @@ class Label:
     wrong: bool = False
     """Whether something else had been served; with FEEDBACK alone the analysis may be what was wrong."""
     stands_for: float = 1.0
-    """For how many requests: an audit of one answer in twenty stands for twenty."""
+    """For how many requests: an audit of one answer in nineteen stands for nineteen."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -321,7 +321,7 @@ async def _student(
 
         encoder = Batcher(await asyncio.to_thread(MiniLm))
         stack.push_async_callback(encoder.close)
-    student = TaughtStudent(labels, luck=random.random, train=train, encoder=encoder)
+    student = TaughtStudent(labels, train=train, encoder=encoder)
     return student, (student.run,)
 
 

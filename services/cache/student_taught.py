@@ -8,7 +8,7 @@ or goes on with what it knew, and Claude is asked.
 import asyncio
 import contextlib
 import importlib
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -80,16 +80,12 @@ class TaughtStudent:
 
     Args:
         store: Where the labels are.
-        luck: Gives numbers in [0, 1), to choose what is audited.
         train: Who learns.
         encoder: Of the quality tier; None for the light tier.
     """
 
-    def __init__(
-        self, store: LabelStore, *, luck: Callable[[], float], train: Train, encoder: Encoder | None = None
-    ) -> None:
+    def __init__(self, store: LabelStore, *, train: Train, encoder: Encoder | None = None) -> None:
         self._store = store
-        self._luck = luck
         self._train = train
         self._encoder = encoder
         self._classes: dict[_Of, _Class] = {}
@@ -189,7 +185,7 @@ class TaughtStudent:
     def _take(self, of: _Of, mine: _Class, learned: Learned) -> None:
         mine.learned = learned
         mine.version = f"{'light' if self._encoder is None else 'minilm'}-{mine.read}"
-        mine.watch = Watch(target=TARGET, strange=learned.strange, luck=self._luck)
+        mine.watch = Watch(target=TARGET, strange=learned.strange)
         metrics.STUDENT_THRESHOLD.labels(of.prompt_version).set(learned.threshold)
         log.info(
             "student.taught",

@@ -1,6 +1,6 @@
 """Decide whether a student still deserves to be believed, and how many of its answers are checked. Pure.
 
-A share of what it serves is asked of Claude as well. Checked at five in a hundred, a
+One in nineteen of its answers is asked of Claude as well. Checked no more than that, a
 student whose world has changed overnight would serve dozens of wrong answers before
 anybody knew. So the share goes up to all of them whenever something is odd: just
 after it has learned, after a wrong answer, and when Claude's answers to what the
@@ -8,18 +8,22 @@ student leaves to it are ones that the student has never heard of.
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Sequence
 from typing import Final
 
 from services.cache.student_bounds import at_least
 
-AUDIT_SHARE: Final = 0.05
+AUDIT_EVERY: Final = 19
+"""One in so many answers is checked. By turns and not by luck: when all of them have become wrong, the 19th shows it,
+the 20th proves it, and no 21st is served."""
 PROBATION: Final = 20
 """So many answers in a row must be found right before only a share is checked."""
 WINDOW: Final = 400
 """Audits that are remembered."""
 MISSES: Final = 40
 """Questions left to Claude that are remembered."""
+RECENT: Final = 10
+"""Two wrong ones among the last few audits are proof too, however long it was right before."""
 WRONG_LEAST: Final = 2
 """One wrong answer is no proof; it only makes us look closer."""
 
@@ -30,16 +34,15 @@ class Watch:
     Args:
         target: The most that may be wrong, as a share.
         strange: The share of questions left to Claude whose answer may be unheard of.
-        luck: Gives numbers in [0, 1).
     """
 
-    def __init__(self, *, target: float, strange: float, luck: Callable[[], float]) -> None:
+    def __init__(self, *, target: float, strange: float) -> None:
         self._target = target
         self._strange = strange
-        self._luck = luck
         self._audits: deque[bool] = deque(maxlen=WINDOW)
         self._misses: deque[bool] = deque(maxlen=MISSES)
         self._right_in_a_row = 0
+        self._unchecked = 0
         self._open = False
 
     @property
@@ -52,21 +55,26 @@ class Watch:
         """How many of the last audits there were, and how many found a wrong answer."""
         return len(self._audits), sum(self._audits)
 
-    def audits_next(self) -> float:
+    def audits_next(self) -> int:
         """Say for how many answers a check of the one about to be served stands; 0 when it is not checked."""
-        if self._is_odd():
-            return 1.0
-        return 1 / AUDIT_SHARE if self._luck() < AUDIT_SHARE else 0.0
+        odd = self._is_odd()
+        self._unchecked += 1
+        if not odd and self._unchecked < AUDIT_EVERY:
+            return 0
+        stands_for, self._unchecked = self._unchecked, 0
+        return 1 if odd else stands_for
 
     def audited(self, *, wrong: bool) -> bool:
         """Hear what a check found; returns whether this one is why it must keep quiet from now on."""
         self._audits.append(wrong)
         self._right_in_a_row = 0 if wrong else self._right_in_a_row + 1
-        count = sum(self._audits)
-        proven = count >= WRONG_LEAST and at_least(count, len(self._audits)) > self._target
+        proven = any(self._proves(part) for part in (list(self._audits), list(self._audits)[-RECENT:]))
         opened = proven and not self._open
         self._open = self._open or proven
         return opened
+
+    def _proves(self, audits: Sequence[bool]) -> bool:
+        return sum(audits) >= WRONG_LEAST and at_least(sum(audits), len(audits)) > self._target
 
     def missed(self, *, strange: bool) -> None:
         """Hear whether Claude's answer to a question left to it is one that the student has never heard of."""

@@ -14,7 +14,7 @@ from services.cache.student_features import text_features
 from services.cache.student_label import label_of, render
 from services.cache.student_model import Example, learn
 from services.cache.student_train import pack, unpack
-from services.cache.student_watch import AUDIT_SHARE, PROBATION, Watch
+from services.cache.student_watch import AUDIT_EVERY, PROBATION, WINDOW, Watch
 
 TARGET = 0.01
 START = State()
@@ -239,21 +239,36 @@ def test_a_label_is_rendered_only_for_a_text_that_holds_what_it_names():
 # --- the watch
 
 
-def watch(luck=0.99, strange=0.01):
-    return Watch(target=TARGET, strange=strange, luck=lambda: luck)
+def watch(strange=0.01):
+    return Watch(target=TARGET, strange=strange)
 
 
-def settled(**how):
+def settled(audits=PROBATION, **how):
     made = watch(**how)
-    for _ in range(PROBATION):
+    for _ in range(audits):
+        made.audits_next()
         made.audited(wrong=False)
     return made
 
 
-def test_who_has_just_learned_is_checked_every_time_and_later_now_and_then():
-    assert watch().audits_next()
-    assert not settled().audits_next()
-    assert settled(luck=AUDIT_SHARE / 2).audits_next()
+def test_who_has_just_learned_is_checked_every_time_and_later_one_in_nineteen():
+    assert [watch().audits_next() for _ in range(3)] == [1, 1, 1]
+    made = settled()
+    assert [made.audits_next() for _ in range(2 * AUDIT_EVERY)] == [*[0] * 18, 19, *[0] * 18, 19]
+
+
+@pytest.mark.parametrize("audits", [PROBATION, WINDOW])
+@pytest.mark.parametrize("since_a_check", range(AUDIT_EVERY))
+def test_when_all_its_answers_have_become_wrong_at_most_20_are_served(audits, since_a_check):
+    made = settled(audits)
+    for _ in range(since_a_check):
+        made.audits_next()
+    served = 0
+    while not made.is_open:
+        served += 1
+        if made.audits_next():
+            made.audited(wrong=True)
+    assert served <= 20
 
 
 def test_one_wrong_answer_makes_us_look_closer_and_a_second_ends_it():

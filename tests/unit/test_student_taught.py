@@ -79,7 +79,7 @@ def trainer() -> Trainer:
 
 @pytest.fixture
 def student(store: MemoryLabelStore, trainer: Trainer) -> TaughtStudent:
-    return TaughtStudent(store, luck=lambda: 0.99, train=trainer)
+    return TaughtStudent(store, train=trainer)
 
 
 async def guess(student: TaughtStudent, said: str = BUY, *, version: str = "lead.extract@1", tenant: str = "loc_1"):

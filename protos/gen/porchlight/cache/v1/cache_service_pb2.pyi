@@ -39,7 +39,7 @@ class _TierEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Tier.ValueType],
     """Claude, asked now."""
     TIER_STUDENT: _Tier.ValueType  # 5
     """The student, a classifier that learned from what Claude answered and
-    answers where it is sure enough; one answer in twenty is checked by Claude.
+    answers where it is sure enough; one answer in nineteen is checked by Claude.
     """
 
 class Tier(_Tier, metaclass=_TierEnumTypeWrapper):
@@ -57,7 +57,7 @@ TIER_UPSTREAM: Tier.ValueType  # 4
 """Claude, asked now."""
 TIER_STUDENT: Tier.ValueType  # 5
 """The student, a classifier that learned from what Claude answered and
-answers where it is sure enough; one answer in twenty is checked by Claude.
+answers where it is sure enough; one answer in nineteen is checked by Claude.
 """
 Global___Tier: _TypeAlias = Tier  # noqa: Y015
 
