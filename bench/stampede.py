@@ -77,8 +77,9 @@ class Part:
         allowed = f"exactly {self.allowed[0]}" if len(self.allowed) == 1 else f"at most {max(self.allowed)}"
         asked = sorted({each.asked for each in self.rounds})
         answered = min(each.outcomes.count("answered") for each in self.rounds)
+        others = sorted({outcome for each in self.rounds for outcome in each.outcomes} - {"answered"})
         return (
-            f"| {self.name} | {len(self.rounds)} | {' or '.join(map(str, asked))} | {allowed} | {answered} of {self.calls}"
+            f"| {self.name} | {len(self.rounds)} | {' or '.join(map(str, asked))} | {allowed} | {' '.join((f'{answered} of {self.calls}', *others))}"
             f" | {max(each.seconds for each in self.rounds):.1f} s | {'kept' if self.kept else '**not kept**'} |"
         )
 
@@ -133,7 +134,12 @@ async def leader_killed(stores: Stores, text: str, *, after_seconds: float) -> S
         stores.claude.wait = be_asked
         before = len(stores.claude.requests)
         leading = asyncio.create_task(at_once([leader], text))
-        await asked.wait()
+        hearing = asyncio.create_task(asked.wait())
+        await asyncio.wait({hearing, leading}, return_when=asyncio.FIRST_COMPLETED)
+        hearing.cancel()
+        if leading.done():
+            # Claude was never asked: what the callers got instead says why.
+            return Seen(asked=len(stores.claude.requests) - before, outcomes=leading.result(), seconds=0.0)
         following = asyncio.create_task(at_once([survivor], text))
         await asyncio.sleep(after_seconds)
         os.kill(leader[1], signal.SIGKILL)
