@@ -16,6 +16,7 @@ LEASE: Final = timedelta(seconds=TURN_SECONDS + 5.0)
 MESSAGES_MOST: Final = 20
 ATTEMPTS_MOST: Final = 3
 _FAILURES_KEPT: Final = 10_000
+RETRIES_PER_SECOND: Final = 50
 
 TURNS: Final = metrics.counter("turns_dispatched", "Turns given to bots, by what came back.", ("bot", "outcome"))
 
@@ -41,13 +42,19 @@ class Bot(Protocol):
         ...
 
 
-def back_off_seconds(failures: int) -> float:
-    """Return how long a contact's turn waits after so many failures in a row: 0.5 s, doubling, at most 10 s.
+def back_off_seconds(failures: int, *, contacts: int = 1) -> float:
+    """Return how long a contact's turn waits after so many failures in a row: 0.5 s, doubling up to a longest wait.
 
-    >>> [back_off_seconds(failures) for failures in (1, 2, 5, 6)]
-    [0.5, 1.0, 8.0, 10.0]
+    That is 1 s for a few contacts, so that a bot that is back answers soon, and longer
+    the more contacts fail, up to 10 s: together they ask 50 times a second at most.
+
+    >>> [back_off_seconds(failures) for failures in (1, 2, 5)]
+    [0.5, 1.0, 1.0]
+    >>> [back_off_seconds(failures, contacts=400) for failures in (1, 4, 5)]
+    [0.5, 4.0, 8.0]
     """
-    return float(min(0.5 * 2 ** (min(failures, 10) - 1), 10.0))
+    longest = min(max(1.0, contacts / RETRIES_PER_SECOND), 10.0)
+    return min(0.5 * 2.0 ** (min(failures, 10) - 1), longest)
 
 
 class Dispatcher:
@@ -144,7 +151,7 @@ class Dispatcher:
         if len(self._failures) >= _FAILURES_KEPT:
             self._failures.clear()
         self._failures[key] = failures = self._failures.get(key, 0) + 1
-        wait = back_off_seconds(failures)
+        wait = back_off_seconds(failures, contacts=len(self._failures))
         try:
             released = await self._lane.release(turn, cause=reason, wait=timedelta(seconds=wait), refused=refused)
         # Protects the other turns; the lease gives this one back.

@@ -228,6 +228,7 @@ async def test_turn_is_the_same_on_the_wire(lane):
     assert (message.message_id, message.text, message.channel) == (turn.messages[0].message_id, "hello", "SMS")
 
 
-def test_back_off_grows_to_ten_seconds_and_stays():
-    waits = [back_off_seconds(failures) for failures in range(1, 50)]
-    assert waits == sorted(waits) and (waits[0], waits[-1]) == (0.5, 10.0)
+@pytest.mark.parametrize(("contacts", "longest"), [(1, 1.0), (50, 1.0), (100, 2.0), (500, 10.0), (9_000, 10.0)])
+def test_back_off_grows_to_its_longest_and_stays(contacts: int, longest: float):
+    waits = [back_off_seconds(failures, contacts=contacts) for failures in range(1, 50)]
+    assert waits == sorted(waits) and (waits[0], waits[-1]) == (0.5, longest)

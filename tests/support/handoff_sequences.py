@@ -248,11 +248,12 @@ class Sequence:
         raise AssertionError(wrong)
 
     def overlook(self, model: Contact, state: dict[str, Any], said: set[str]) -> None:
-        """Let a decision not know a message that came at the same moment: it names what it looked at."""
-        for name, past in model.past.items():
+        """Let a decision not know what came, or was answered, at the same moment: it names what it looked at."""
+        at_once = said | self.model.waiting
+        for name in model.past.keys() - self.model.past.keys():
             known = frozenset(state["handoffs"].get(name, ["", []])[1])
-            if known < past.messages and past.messages - known <= said:
-                past.messages = known
+            if known ^ model.past[name].messages <= at_once:
+                model.past[name].messages = known
 
     def agree(self, model: Contact, state: dict[str, Any]) -> None:
         """Compare everything that the database keeps of the contact."""
