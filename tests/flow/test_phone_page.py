@@ -70,6 +70,8 @@ async def begin(page: Page, name: str, phone: str) -> None:
     await page.fill("#first-name", name)
     await page.fill("#phone", phone)
     await page.click("#create")
+    # Until then the page shows, and would text as, whoever it showed before.
+    await expect(page.locator("#person-name")).to_have_text(name)
 
 
 async def text(page: Page, words: str) -> None:
