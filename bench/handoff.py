@@ -171,17 +171,16 @@ async def run(cluster: Cluster, folder: Path, *, rounds: int, calls: int) -> str
     async with AsyncExitStack() as stack:
         database = await stack.enter_async_context(fresh_database(cluster))
         echo, echo_pid = await stack.enter_async_context(running_echo())
-        bots = {
-            name: await stack.enter_async_context(running_bot(name, database, folder)) for name in ("lead", "buyer")
-        }
-        targets = {name: address for name, (_, address) in bots.items()}
+        buyer, buyer_target = await stack.enter_async_context(running_bot("buyer", database, folder))
+        # The caller is the source, and nobody hands over to it: its address only makes it known.
+        targets = {"buyer": buyer_target, "lead": buyer_target}
         started = running_arbiters(database, folder, targets, heard=handoffs.heard)
         arbiter = (await stack.enter_async_context(started))[0]
         desk, stub = arbiter.desk, await arbiter.desk.stub("lead")
         other = await stack.enter_async_context(running_langgraph(cluster))
         pool = await stack.enter_async_context(asyncpg.create_pool(database.admin_url, min_size=8, max_size=8))
         await pool.execute("create table bench_commit (body text)")
-        serving = [arbiter.process.pid, bots["buyer"][0].pid]
+        serving = [arbiter.process.pid, buyer.pid]
         served: dict[str, tuple[Call, Sequence[int]]] = {
             "echo": (echo, [echo_pid]),
             "commit": (lambda: pool.execute("insert into bench_commit values ('one row')"), []),
@@ -278,8 +277,8 @@ NOTES = (
     " contact of its own with an open turn and a waiting message. The target owns the contact when the arbiter says so in its"
     " log, after the commit. CPU is that of the serving processes and of Postgres with its children; LangGraph's is that of the"
     " process that calls it, which serves itself. The caller's CPU is spent on the same cores. Transactions count reads too; what runs while nobody calls is taken off. The"
-    " lead bot runs too, and writes the score of each contact that facts were learned of: one transaction and one sync a"
-    " handoff are its, not the arbiter's.\n"
+    " source is the caller itself: no lead bot runs, which would write a score for each contact that facts were learned of,"
+    " one transaction and one sync more, after the handoff.\n"
 )
 
 

@@ -47,9 +47,8 @@ async def test_sigkill_at_a_point_of_a_handoff_loses_nothing_and_answers_once(
     traps: Traps, process: str, point: str
 ) -> None:
     """Recovery is measured from when the process is back and what it held has run out, whichever is later."""
-    contact, seen = await traps.person(), len(traps.system.lines)
-    trap = traps.set(process, point, signal.SIGKILL)
-    await traps.system.text(contact, "I need to sell my house")
+    seen = len(traps.system.lines)
+    contact, trap = await traps.moving(process, point)
     ready = await killed_meanwhile(traps, trap, seen, lease=POINTS[process, point].lease)
     late = await traps.answered_once(contact) - ready
     print(f"{process} killed at {point}: answered {late.total_seconds():.1f} s after the lease and its return")

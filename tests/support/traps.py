@@ -102,6 +102,25 @@ class Traps:
         await until(f"{trap.name} catches its process", gone)
         return await self.now()
 
+    async def moving(self, process: str, point: str) -> tuple[str, Path]:
+        """Have somebody text what moves them to the seller bot, into a deadly trap, and return both.
+
+        A lead bot that does not reach the arbiter, which the test before may have killed
+        a moment ago, answers by itself, as it should; then somebody else texts.
+        """
+        for _ in range(3):
+            contact, trap = await self.person(), self.set(process, point, signal.SIGKILL)
+            await self.system.text(contact, "I need to sell my house")
+
+            async def caught_or_not_moved(contact: str = contact, trap: Path = trap) -> bool:
+                kept = "select 1 from turn where contact_id = $1 and bot = 'lead' and state = 'REPLIED'"
+                return not trap.exists() or (process != "gateway" and bool(await self.admin.fetch(kept, contact)))
+
+            await until(f"{trap.name} catches its process, or the lead bot answers", caught_or_not_moved)
+            if not trap.exists():
+                break
+        return contact, trap
+
     async def stopped(self, trap: Path) -> int:
         """Wait until a trap has stopped its process for good, and return its id."""
         await self.sprung(trap)
