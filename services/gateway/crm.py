@@ -125,7 +125,7 @@ class Crm(Protocol):
         ...
 
     async def find_entry(self, entry: Note | Task) -> str | None:
-        """Look for a note or a task by its reference; return its id, or None when the CRM has none.
+        """Look for a note or a task by its reference; return its id, or None when the CRM has none or not the contact.
 
         Raises:
             ServiceUnavailable: The CRM cannot be asked; nothing is known.

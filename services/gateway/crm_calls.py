@@ -33,6 +33,10 @@ _NOT_NOW: Final = frozenset({401, 403, 429})
 _ID_MOST: Final = 200
 
 
+class NotThere(ValueError):
+    """The CRM has nothing under that path."""
+
+
 class Calls:
     """The way to the interface.
 
@@ -85,11 +89,14 @@ class Calls:
 
         Raises:
             TimeoutError, httpx2.HTTPError, ValueError: There is no answer, or none that can be read: see `BROKEN`.
+            NotThere: The CRM says that there is nothing.
         """
         if await self._wait_for_token(tenant_id) > 0.0:
             raise TimeoutError
         answer = await self._client.get(path, params=query, headers=self._headers(version))
         self._learn(tenant_id, answer.headers)
+        if answer.status_code == 404:
+            raise NotThere
         if answer.status_code != 200:
             raise ValueError(f"status {answer.status_code}")
         body = answer.json()

@@ -20,6 +20,7 @@ from services.gateway.crm_calls import (
     CONVERSATIONS_VERSION,
     LOOK_UP_SECONDS,
     Calls,
+    NotThere,
     an_id,
 )
 from services.gateway.crm_fields import CustomFields
@@ -100,6 +101,9 @@ class GhlCrm:
                 listed = page.get("notes" if isinstance(entry, Note) else "tasks")
                 if not isinstance(listed, list):
                     raise ValueError("no list in the answer")
+        except NotThere:
+            # The contact was deleted there: nothing of ours is left, and asking again would change nothing.
+            return None
         except BROKEN as error:
             raise ServiceUnavailable("crm cannot be asked", service="crm") from error
         ours = (each for each in listed if isinstance(each, dict) and entry.reference in str(each.get("body")))

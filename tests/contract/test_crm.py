@@ -223,6 +223,11 @@ async def test_note_or_task_that_was_not_made_is_not_found(world, kind, fault, s
     assert await world.crm.find_entry(world.entry(kind)) is None
 
 
+async def test_contact_the_crm_does_not_know_has_no_note_and_no_task(world, kind):
+    world.contact_id = "nobody"
+    assert await world.crm.find_entry(world.entry(kind)) is None
+
+
 async def test_crm_that_cannot_be_reached_was_told_nothing_and_is_asked_nothing(world, kind):
     await world.leave()
     assert (await world.create(world.entry(kind))).status is SendStatus.NOT_SENT

@@ -14,7 +14,7 @@ from tests.support.system import TENANT, System, until
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
 # In name, phone, address and text; a number is looked for in all the ways in which it is written.
-CANARIES = ("qvxname", "qvxroad", "qvxtext", "5550177", "555-0177")
+CANARIES = ("qvxname", "qvxroad", "qvxtext", "5550188", "555-0188")
 
 
 def found_in(said: str) -> set[str]:
@@ -61,8 +61,8 @@ async def _value(client: Redis, key: bytes) -> object:
 async def test_erased_person_stands_in_no_table_no_entry_and_no_log_and_stays_opted_out(system: System) -> None:
     """Goal: nothing but keyed hashes is left. Method: canaries; a talk with a handoff, STOP, the erasure, a new start."""
     before = await entries(system)
-    contact = await system.contact("Qvxname", "(206) 555-0177")
-    await system.text(contact, "I want to buy a house near 12 Qvxroad because of my qvxtext, call 206-555-0177")
+    contact = await system.contact("Qvxname", "(206) 555-0188")
+    await system.text(contact, "I want to buy a house near 12 Qvxroad because of my qvxtext, call 206-555-0188")
 
     async def answered() -> bool:
         return len(await system.replies(contact)) == 1

@@ -191,3 +191,13 @@ def pytester_folder() -> Iterator[Path]:
 def run_pytest(folder: Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(folder)]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=100)
+
+
+def test_no_two_flow_tests_text_as_the_same_person():
+    """They share one system, where a number is one contact: the second test would meet the first one's talk."""
+    texting = re.compile(r"(?:contact|begin)\([^)]*?\((\d{3})\) ?555-(\d{4})")
+    numbers = [
+        number for path in sorted((ROOT / "tests/flow").glob("*.py")) for number in texting.findall(path.read_text())
+    ]
+    assert len(numbers) > 10
+    assert sorted(set(numbers)) == sorted(numbers)
