@@ -21,6 +21,7 @@ from kit.errors import StoreUnavailable
 from kit.log import get_logger
 from services.cache import metrics
 from services.cache.entry import LIFE_SECONDS, Entry
+from services.cache.prompts import LABELS
 
 log = get_logger()
 
@@ -39,6 +40,11 @@ class News:
     """The last one."""
     tags: Mapping[str, int]
     """Tag to its last generation, of those that were asked for."""
+
+
+def key_tag(key_id: str) -> str:
+    """Return the tag by which one answer alone is invalidated."""
+    return "key:" + key_id
 
 
 class GenerationStore(Protocol):
@@ -116,6 +122,7 @@ class Generations:
         self._tags: dict[str, tuple[int, float]] = {}
         self._sure_at: float | None = None
         self._asking = asyncio.Lock()
+        self._looks = 0
         self.known = 0
 
     @property
@@ -126,14 +133,16 @@ class Generations:
     async def trust(self) -> bool:
         """Say whether stored answers may be served, asking for news first where those are too old."""
         if not self.trusted:
-            async with self._asking:  # callers share one look
-                if not self.trusted:
+            looks = self._looks
+            async with self._asking:
+                if self._looks == looks:  # or the look that was waited for says it: a lost store is not asked by each
                     await self.refresh()
+                    self._looks += 1
         return self.trusted
 
     def holds(self, entry: Entry) -> bool:
         """Say whether neither an entry nor one of its tags was invalidated since Claude was asked."""
-        names = (entry.key_id, *entry.tags.split())
+        names = (key_tag(entry.key_id), *entry.tags.split())
         return all(self.last(name) <= entry.generation for name in names)
 
     def last(self, tag: str) -> int:
@@ -158,7 +167,7 @@ class Generations:
             await self._mirror.publish_generation(news.generation)
 
     async def invalidate(self, tags: Iterable[str]) -> int:
-        """Make what was stored with any of these tags, or under them as a key, unusable on all replicas.
+        """Make what was stored with any of these tags unusable on all replicas.
 
         Raises:
             StoreUnavailable: It may be true on some of them.
@@ -188,10 +197,12 @@ class Generations:
                     await stop.wait()
 
     def _learn(self, news: News, at: float) -> None:
-        if news.tags and self._sure_at is not None:
-            # A few fetches from Redis are the price of an erasure that leaves nothing in memory.
+        if self._sure_at is not None and any(tag != LABELS and not tag.startswith(key_tag("")) for tag in news.tags):
+            # A few fetches from Redis are the price of an erasure that leaves nothing in memory. A moved label and an
+            # answer that was called wrong are none, and come often.
             self._forget()
-        self._tags |= {tag: (generation, at) for tag, generation in news.tags.items()}
+        # Looks overtake each other; what a later one learned stays.
+        self._tags |= {tag: (max(generation, self.last(tag)), at) for tag, generation in news.tags.items()}
         if news.tags:
             self._tags = {tag: known for tag, known in self._tags.items() if at - known[1] <= 2 * LIFE_SECONDS}
         self.known = max(self.known, news.generation)

@@ -123,8 +123,9 @@ class Prompts:
             StoreUnavailable: The last known stay.
         """
         as_of = self._last_move()
-        self._known = {(prompt.name, label): prompt for label, prompt in await self._store.read()}
-        self._as_of = max(self._as_of, as_of)
+        known = {(prompt.name, label): prompt for label, prompt in await self._store.read()}
+        if as_of >= self._as_of:  # or somebody who began later was here first
+            self._known, self._as_of = known, as_of
 
     async def know(self) -> None:
         """Make sure that the store has answered once since the start, and since the last move of a label.

@@ -5,7 +5,7 @@ from typing import Any
 from kit.errors import AnswerNotFound
 from kit.log import get_logger
 from services.cache import metrics
-from services.cache.generations import Generations
+from services.cache.generations import Generations, key_tag
 from services.cache.journal import WRONG, Journal, JournalWriter
 from services.cache.tiers import Tiers
 
@@ -54,7 +54,7 @@ class Review:
             raise _not_found(answer_id)
         # Also when it is no news: the first time may have ended before this.
         if verdict == WRONG:
-            await self._generations.invalidate([judged.key_id])
+            await self._generations.invalidate([key_tag(judged.key_id)])
             await self._tiers.remove(judged.key_id)
         if judged.changed:
             metrics.FEEDBACK.labels(verdict).inc()

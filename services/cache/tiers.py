@@ -9,7 +9,7 @@ from kit.log import get_logger
 from services.cache import metrics
 from services.cache.canonical import Key
 from services.cache.entry import FRESH_SECONDS, CorruptEntry, Entry, pack, unpack
-from services.cache.generations import Generations
+from services.cache.generations import Generations, key_tag
 
 log = get_logger()
 
@@ -126,7 +126,7 @@ class Tiers:
 
     def was_removed(self, key_id: str) -> bool:
         """Say whether an answer was invalidated by itself lately, on any replica: somebody said that it was wrong."""
-        return self._generations is not None and self._generations.last(key_id) > 0
+        return self._generations is not None and self._generations.last(key_tag(key_id)) > 0
 
     async def erase(self, owner: str) -> bool:
         """Forget a contact's answers in Redis; False when they may still be there."""

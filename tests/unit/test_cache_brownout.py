@@ -11,7 +11,7 @@ from kit.prompt_file import parse
 from services.cache.analyze import Analysed, Analyses, Utterance
 from services.cache.canonical import State
 from services.cache.complete import Completions
-from services.cache.generations import Generations, MemoryGenerationStore
+from services.cache.generations import Generations, MemoryGenerationStore, key_tag
 from services.cache.labels import LabelWriter, MemoryLabelStore
 from services.cache.lease import Turns
 from services.cache.model import MemoryModel, ModelFailed, Scripted
@@ -119,7 +119,7 @@ async def test_what_a_person_called_wrong_is_left_to_claude_even_then():
     house = House(student, DOWN, DOWN)
     wrong = (await house.ask()).answered
     student.asked.clear()
-    await house.generations.invalidate([wrong.key_id])
+    await house.generations.invalidate([key_tag(wrong.key_id)])
     with pytest.raises(ModelUnavailable):
         await house.ask()
     assert student.asked == []

@@ -1,14 +1,16 @@
 """What a replica knows of invalidations, by a clock that tests turn."""
 
+import asyncio
+
 import pytest
 
 from kit.errors import StoreUnavailable
 from kit.prompt_file import parse
 from services.cache.canonical import key, tag
 from services.cache.entry import About, Entry, new_entry
-from services.cache.generations import POLL_SECONDS, TRUST_SECONDS, Generations, MemoryGenerationStore
+from services.cache.generations import POLL_SECONDS, TRUST_SECONDS, Generations, MemoryGenerationStore, key_tag
 from services.cache.prompt_archive import MemoryPromptStore
-from services.cache.prompts import PRODUCTION, Prompts
+from services.cache.prompts import LABELS, PRODUCTION, Prompts
 
 PROMPT = """+++
 name = "lead.greet"
@@ -29,6 +31,18 @@ class LosablePrompts(MemoryPromptStore):
         if self.lost:
             raise StoreUnavailable("gone", store="memory")
         return await super().read()
+
+
+class SlowPrompts(MemoryPromptStore):
+    """Reads at once, and tells what it read when it is let go."""
+
+    held: asyncio.Event | None = None
+
+    async def read(self):
+        found = await super().read()
+        if self.held is not None:
+            await self.held.wait()
+        return found
 
 
 class Redis:
@@ -73,6 +87,24 @@ class LostStore(MemoryGenerationStore):
     async def since(self, generation):
         self._answer()
         return await self.truth.since(generation)
+
+
+class SlowStore(MemoryGenerationStore):
+    """Looks at once, and tells what it saw when it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.looks = 0
+        self.held: list[asyncio.Event] = []
+
+    async def since(self, generation):
+        self.looks += 1
+        await asyncio.sleep(0)
+        self._answer()
+        news = await super().since(generation)
+        if self.held:
+            await self.held.pop(0).wait()
+        return news
 
 
 def an_entry(*tags: str, generation: int = 0) -> Entry:
@@ -197,6 +229,62 @@ async def test_memory_is_emptied_by_news_and_not_by_the_first_look():
     assert house.forgotten == 1
 
 
+@pytest.mark.parametrize("tag_", [LABELS, key_tag("k")])
+async def test_moved_label_and_one_wrong_answer_leave_what_is_in_memory(tag_: str):
+    house = House()
+    replica = house.replica()
+    await replica.refresh()
+    await replica.invalidate([tag_])
+    assert house.forgotten == 0
+    await replica.invalidate([tag_, ONE])
+    assert house.forgotten == 1
+
+
+async def test_look_that_comes_back_late_takes_no_later_invalidation_back():
+    truth = SlowStore()
+    replica = House().replica(truth)
+    await replica.refresh()
+    await truth.invalidate([ONE])
+    let_go = asyncio.Event()
+    truth.held.append(let_go)
+    late = asyncio.create_task(replica.refresh())
+    await asyncio.sleep(0)
+    entry = an_entry(ONE, generation=1)
+    await replica.invalidate([ONE])
+    let_go.set()
+    await late
+    assert not replica.holds(entry)
+
+
+async def test_who_waits_through_a_look_shares_its_outcome_also_when_nothing_was_learned():
+    house, truth = House(), SlowStore()
+    replica = house.replica(truth)
+    truth.lost = True
+    assert await asyncio.gather(*(replica.trust() for _ in range(5))) == [False] * 5
+    assert truth.looks == 1
+    truth.lost = False
+    assert await replica.trust()
+
+
+async def test_poll_that_began_before_a_label_moved_puts_no_old_prompt_back():
+    house = House()
+    store = SlowPrompts(house.truth)
+    await store.put(parse(PROMPT))
+    replica = house.replica()
+    prompts = Prompts(store, replica)
+    await prompts.get("lead.greet", PRODUCTION)
+    store.held = asyncio.Event()
+    poll = asyncio.create_task(prompts.refresh())
+    await asyncio.sleep(0)
+    let_go, store.held = store.held, None
+    await store.put(parse(PROMPT.replace("kind", "brief")))
+    await replica.refresh()
+    assert (await prompts.get("lead.greet", PRODUCTION)).version == 2
+    let_go.set()
+    await poll
+    assert (await prompts.get("lead.greet", PRODUCTION)).version == 2
+
+
 async def test_replica_that_knows_of_a_moved_label_and_cannot_read_it_answers_nothing():
     house = House()
     store = LosablePrompts(house.truth)
@@ -234,8 +322,8 @@ async def test_answer_that_was_called_wrong_is_invalidated_by_its_own_key():
     replica = house.replica()
     entry = an_entry("a")
     await replica.refresh()
-    assert replica.holds(entry) and replica.last(entry.key_id) == 0
-    generation = await replica.invalidate([entry.key_id])
+    assert replica.holds(entry) and replica.last(key_tag(entry.key_id)) == 0
+    generation = await replica.invalidate([key_tag(entry.key_id)])
     assert not replica.holds(entry)
     assert replica.holds(an_entry("a", generation=generation))
-    assert replica.last(entry.key_id) == generation
+    assert replica.last(key_tag(entry.key_id)) == generation
