@@ -65,7 +65,8 @@ async def _put(stub: pb_grpc.PromptServiceStub, given: argparse.Namespace) -> li
     stored = await call(stub.CreateVersion, asked, seconds=SECONDS)
     if given.check:
         return [f"{name} could be stored"]
-    return [f"{name}@{stored.version} is stored; `porchlight prompts use {name} {stored.version}` puts it to use"]
+    use = f"porchlight prompts use {name} {stored.version} --reason ..."
+    return [f"{name}@{stored.version} is stored; `{use}` puts it to use"]
 
 
 def _cells(prompt: pb.Prompt) -> tuple[str, str, str]:

@@ -217,7 +217,8 @@ async def test_operator_does_all_of_it_at_a_terminal(
     mine = tmp_path / "mine.md"
     mine.write_text(MINE)
     assert "could be stored" in await porchlight("prompts", "put", str(mine), "--check", "--reason", "try")
-    assert "lead.extract@2 is stored" in await porchlight("prompts", "put", str(mine), "--reason", "better")
+    put = await porchlight("prompts", "put", str(mine), "--reason", "better")
+    assert "lead.extract@2 is stored; `porchlight prompts use lead.extract 2 --reason ...`" in put
     assert "production 2, shipped 1" in await porchlight("prompts", "use", "lead.extract", "2", "--reason", "better")
     assert "read closely" in await porchlight("prompts", "show", "lead.extract")
     assert "+You read closely" in await porchlight("prompts", "diff", "lead.extract", "1", "2")
