@@ -198,14 +198,14 @@ class TurnRecord(_message.Message):
     extractor: _builtins.str
     """Who read the messages: `rules`, or a prompt version. Up to 64 characters."""
     cache_tier: _builtins.str
-    """The cache tier of the answer: `L1`, `L2`, `L3`, `UPSTREAM`, or `NONE` when
-    the rules worked alone.
+    """The cache tier of the answer: `L1`, `L2`, `L3`, `STUDENT`, `UPSTREAM`, or
+    `NONE` when the rules worked alone.
     """
     cost_microusd: _builtins.int
     """What the model cost, in millionths of a US dollar, 0 or more."""
     fallback_cause: _builtins.str
     """Why the rules had to do without the model, up to 64 characters; empty when
-    they did not.
+    they did not. `STUDENT_ALONE`: the student stood in, less sure than usual.
     """
     def __init__(
         self,

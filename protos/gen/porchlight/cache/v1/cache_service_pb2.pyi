@@ -163,7 +163,7 @@ class _VerdictEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Verdict.Value
     """It was wrong."""
 
 class Verdict(_Verdict, metaclass=_VerdictEnumTypeWrapper):
-    """What a person says of an answer."""
+    """What a person, or the check of a bot, says of an answer."""
 
 VERDICT_UNSPECIFIED: Verdict.ValueType  # 0
 """Nobody said anything; refused in a request."""
@@ -899,7 +899,7 @@ class ExplainResponse(_message.Message):
     saved_microusd: _builtins.int
     """What it would have cost again, in millionths of a US dollar."""
     verdict: Global___Verdict.ValueType
-    """What a person said of it."""
+    """What was said of it by [Feedback][CacheService.Feedback]."""
     verdict_by: _builtins.str
     """Who said so; empty when nobody did."""
     @_builtins.property
@@ -1056,9 +1056,9 @@ class TierStats(_message.Message):
     saved_microusd: _builtins.int
     """What asking Claude would have cost, in millionths of a US dollar."""
     right: _builtins.int
-    """How many a person called right."""
+    """How many people called right."""
     wrong: _builtins.int
-    """How many a person called wrong."""
+    """How many people, or the checks of bots, called wrong."""
     audits: _builtins.int
     """How many Claude was asked about afterwards; only of the student."""
     audits_wrong: _builtins.int
@@ -1156,12 +1156,14 @@ class GetStatsResponse(_message.Message):
 
     @_builtins.property
     def audited(self) -> Global___WrongShare:
-        """Of the student's answers, by audits drawn at random."""
+        """Of the student's answers that Claude was asked about too: one in nineteen by
+        turns, and every one after it has learned or when something is odd.
+        """
 
     @_builtins.property
     def feedback(self) -> Global___WrongShare:
-        """Of answers that people looked at, which are not drawn at random: people
-        look at what seems wrong.
+        """Of answers that people looked at, or that a bot's check refused. Not drawn at
+        random: people look at what seems wrong.
         """
 
     def __init__(

@@ -130,8 +130,8 @@ class CacheServiceServicer:
 
         Errors:
         - `INVALID_ARGUMENT` / `INVALID_FIELD`
-        - `UNAVAILABLE` / `STORE_UNAVAILABLE`: it may be true on some replicas;
-        ask again. For a contact also while Redis cannot be emptied.
+        - `UNAVAILABLE` / `STORE_UNAVAILABLE`: Postgres or Redis does not answer. It
+        may be true on some replicas; ask again.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -79,8 +79,8 @@ class CacheServiceStub:
 
     Errors:
     - `INVALID_ARGUMENT` / `INVALID_FIELD`
-    - `UNAVAILABLE` / `STORE_UNAVAILABLE`: it may be true on some replicas;
-      ask again. For a contact also while Redis cannot be emptied.
+    - `UNAVAILABLE` / `STORE_UNAVAILABLE`: Postgres or Redis does not answer. It
+      may be true on some replicas; ask again.
     """
     Explain: _grpc.UnaryUnaryMultiCallable[_cache_service_pb2.ExplainRequest, _cache_service_pb2.ExplainResponse]
     """Says why an answer was given: what its key was made of, where it came
@@ -177,8 +177,8 @@ class CacheServiceAsyncStub(CacheServiceStub):
 
     Errors:
     - `INVALID_ARGUMENT` / `INVALID_FIELD`
-    - `UNAVAILABLE` / `STORE_UNAVAILABLE`: it may be true on some replicas;
-      ask again. For a contact also while Redis cannot be emptied.
+    - `UNAVAILABLE` / `STORE_UNAVAILABLE`: Postgres or Redis does not answer. It
+      may be true on some replicas; ask again.
     """
     Explain: _aio.UnaryUnaryMultiCallable[_cache_service_pb2.ExplainRequest, _cache_service_pb2.ExplainResponse]  # type: ignore[assignment]
     """Says why an answer was given: what its key was made of, where it came
@@ -290,8 +290,8 @@ class CacheServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors:
         - `INVALID_ARGUMENT` / `INVALID_FIELD`
-        - `UNAVAILABLE` / `STORE_UNAVAILABLE`: it may be true on some replicas;
-          ask again. For a contact also while Redis cannot be emptied.
+        - `UNAVAILABLE` / `STORE_UNAVAILABLE`: Postgres or Redis does not answer. It
+          may be true on some replicas; ask again.
         """
 
     @_abc_1.abstractmethod

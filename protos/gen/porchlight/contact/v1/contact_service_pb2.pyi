@@ -30,7 +30,9 @@ class _SilenceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Silence.Value
     SILENCE_UNSPECIFIED: _Silence.ValueType  # 0
     """None: bots may write."""
     SILENCE_OPTED_OUT: _Silence.ValueType  # 1
-    """The person opted out with a keyword."""
+    """The person opted out with a keyword, maybe before they were erased; or the
+    contact was deleted in the CRM.
+    """
     SILENCE_DO_NOT_DISTURB: _Silence.ValueType  # 2
     """The CRM says that the contact must not be disturbed."""
     SILENCE_PAUSED: _Silence.ValueType  # 3
@@ -42,7 +44,9 @@ class Silence(_Silence, metaclass=_SilenceEnumTypeWrapper):
 SILENCE_UNSPECIFIED: Silence.ValueType  # 0
 """None: bots may write."""
 SILENCE_OPTED_OUT: Silence.ValueType  # 1
-"""The person opted out with a keyword."""
+"""The person opted out with a keyword, maybe before they were erased; or the
+contact was deleted in the CRM.
+"""
 SILENCE_DO_NOT_DISTURB: Silence.ValueType  # 2
 """The CRM says that the contact must not be disturbed."""
 SILENCE_PAUSED: Silence.ValueType  # 3
@@ -412,7 +416,11 @@ class InboundEvent(_message.Message):
     message_id: _builtins.str
     """The stored message."""
     kind: _builtins.str
-    """What it was: `MESSAGE_IN`, `MESSAGE_OUT`, `CONTACT_UPSERT`."""
+    """What it was: `MESSAGE_IN` from the person, `HUMAN_MESSAGE` from somebody of
+    the brokerage, `MESSAGE_OUT` for our own text or another automation's; or
+    another event of the CRM's: `CONTACT_UPSERT`, `DND`, `TAGS`, `APPOINTMENT`,
+    `OPPORTUNITY`, `OTHER`.
+    """
     text: _builtins.str
     """What was written; empty for other kinds."""
     outcome: _builtins.str
@@ -465,14 +473,14 @@ class TurnEvent(_message.Message):
     turn_no: _builtins.int
     """The claim."""
     state: _builtins.str
-    """`OPEN`, `REPLIED`, `HANDED_OFF`, `SILENT`, `RELEASED`, `EXPIRED`, `FAILED`."""
+    """`OPEN`, `REPLIED`, `HANDED_OFF`, `SILENT`, `RELEASED`, `EXPIRED`."""
     move: _builtins.str
     """What the bot decided: `ask`, `answer`, `hand_off`, `stay_silent`."""
     extractor: _builtins.str
     """Who read the message: `rules`, or a prompt version."""
     cache_tier: _builtins.str
-    """The cache tier of the answer: `L1`, `L2`, `L3`, `UPSTREAM`, or `NONE` when
-    the rules worked alone.
+    """The cache tier of the answer: `L1`, `L2`, `L3`, `STUDENT`, `UPSTREAM`, or
+    `NONE` when the rules worked alone.
     """
     cost_microusd: _builtins.int
     """What the model cost, in millionths of a US dollar."""
@@ -529,9 +537,9 @@ class HandoffEvent(_message.Message):
     handoff_id: _builtins.str
     """The handoff."""
     source_bot: _builtins.str
-    """The bot that had the contact."""
+    """The bot that had the contact, or `human`."""
     target_bot: _builtins.str
-    """The bot that was asked for."""
+    """The bot that was asked for, or `human`."""
     state: _builtins.str
     """The state's name without prefix: `DENIED`, `ACCEPTED`."""
     block_reason: _builtins.str
@@ -578,7 +586,7 @@ class RuleVerdict(_message.Message):
     rule: _builtins.str
     """The rule's name in lower case: `quota`."""
     outcome: _builtins.str
-    """`PASS`, `FAIL`, `OVERRIDDEN`."""
+    """`PASS`, `FAIL`, `OVERRIDDEN`, `DEFER`."""
     observed: _builtins.str
     """What was seen."""
     limit: _builtins.str

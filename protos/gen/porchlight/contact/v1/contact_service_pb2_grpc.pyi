@@ -68,9 +68,14 @@ class ContactServiceStub:
     Whoever opted out, asked to be left alone or may not be disturbed stays
     known by keyed hashes of contact id, phone and e-mail: nobody writes to them
     again, under a new contact id either, until they text START. What the CRM
-    itself holds stays there, and a contact that writes again begins anew. A
-    contact that is deleted in the CRM is erased like this too. Safe to repeat:
-    a contact that is not there gives a receipt without rows.
+    itself holds stays there, and a contact that writes again begins anew. The
+    CRM's ids of events and texts are known for 7 days at least, so that none
+    that comes again is taken for new. Safe to repeat: a contact that is not
+    there gives a receipt without rows.
+
+    A contact that is deleted in the CRM is erased like this too, and the hash of
+    its contact id stays whether it opted out or not, until it texts START: what
+    is still on its way must begin no talk with somebody who is gone.
 
     Errors:
     - `UNAVAILABLE` / `STORE_UNAVAILABLE`: it may or may not have happened; ask
@@ -117,9 +122,14 @@ class ContactServiceAsyncStub(ContactServiceStub):
     Whoever opted out, asked to be left alone or may not be disturbed stays
     known by keyed hashes of contact id, phone and e-mail: nobody writes to them
     again, under a new contact id either, until they text START. What the CRM
-    itself holds stays there, and a contact that writes again begins anew. A
-    contact that is deleted in the CRM is erased like this too. Safe to repeat:
-    a contact that is not there gives a receipt without rows.
+    itself holds stays there, and a contact that writes again begins anew. The
+    CRM's ids of events and texts are known for 7 days at least, so that none
+    that comes again is taken for new. Safe to repeat: a contact that is not
+    there gives a receipt without rows.
+
+    A contact that is deleted in the CRM is erased like this too, and the hash of
+    its contact id stays whether it opted out or not, until it texts START: what
+    is still on its way must begin no talk with somebody who is gone.
 
     Errors:
     - `UNAVAILABLE` / `STORE_UNAVAILABLE`: it may or may not have happened; ask
@@ -187,9 +197,14 @@ class ContactServiceServicer(metaclass=_abc_1.ABCMeta):
         Whoever opted out, asked to be left alone or may not be disturbed stays
         known by keyed hashes of contact id, phone and e-mail: nobody writes to them
         again, under a new contact id either, until they text START. What the CRM
-        itself holds stays there, and a contact that writes again begins anew. A
-        contact that is deleted in the CRM is erased like this too. Safe to repeat:
-        a contact that is not there gives a receipt without rows.
+        itself holds stays there, and a contact that writes again begins anew. The
+        CRM's ids of events and texts are known for 7 days at least, so that none
+        that comes again is taken for new. Safe to repeat: a contact that is not
+        there gives a receipt without rows.
+
+        A contact that is deleted in the CRM is erased like this too, and the hash of
+        its contact id stays whether it opted out or not, until it texts START: what
+        is still on its way must begin no talk with somebody who is gone.
 
         Errors:
         - `UNAVAILABLE` / `STORE_UNAVAILABLE`: it may or may not have happened; ask

@@ -39,7 +39,7 @@ class _RuleEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Rule.ValueType],
     this very message.
     """
     RULE_CONSENT: _Rule.ValueType  # 4
-    """The person has not opted out."""
+    """The person has not opted out, and the CRM does not say do-not-disturb."""
     RULE_CYCLE: _Rule.ValueType  # 5
     """The target was not left within the cycle window."""
     RULE_QUOTA: _Rule.ValueType  # 6
@@ -65,7 +65,7 @@ RULE_ROUTE: Rule.ValueType  # 3
 this very message.
 """
 RULE_CONSENT: Rule.ValueType  # 4
-"""The person has not opted out."""
+"""The person has not opted out, and the CRM does not say do-not-disturb."""
 RULE_CYCLE: Rule.ValueType  # 5
 """The target was not left within the cycle window."""
 RULE_QUOTA: Rule.ValueType  # 6
@@ -1106,7 +1106,7 @@ class ExplainHandoffResponse(_message.Message):
     def inputs(self) -> _struct_pb2.Struct:
         """What the rules looked at, as it was stored: owner, epoch, history, the
         target's health, the proposal. Unset for a takeover from the CRM, which
-        nobody decided, and when the contact was deleted.
+        nobody decided.
         """
 
     @_builtins.property

@@ -59,7 +59,7 @@ class _FactorPartEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FactorPart
     FACTOR_PART_FIT: _FactorPart.ValueType  # 1
     """What they look for or have to sell."""
     FACTOR_PART_INTENT: _FactorPart.ValueType  # 2
-    """That they want it, and why."""
+    """That they want it, up to asking to see a home."""
     FACTOR_PART_READINESS: _FactorPart.ValueType  # 3
     """When, and how it is paid."""
     FACTOR_PART_ENGAGEMENT: _FactorPart.ValueType  # 4
@@ -75,7 +75,7 @@ FACTOR_PART_UNSPECIFIED: FactorPart.ValueType  # 0
 FACTOR_PART_FIT: FactorPart.ValueType  # 1
 """What they look for or have to sell."""
 FACTOR_PART_INTENT: FactorPart.ValueType  # 2
-"""That they want it, and why."""
+"""That they want it, up to asking to see a home."""
 FACTOR_PART_READINESS: FactorPart.ValueType  # 3
 """When, and how it is paid."""
 FACTOR_PART_ENGAGEMENT: FactorPart.ValueType  # 4

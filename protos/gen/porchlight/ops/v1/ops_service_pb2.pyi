@@ -97,7 +97,7 @@ class Lane(_message.Message):
     waiting_messages: _builtins.int
     """Messages that wait for a turn."""
     waiting_deliveries: _builtins.int
-    """Texts that wait for delivery."""
+    """Texts and effects that wait for delivery."""
     pending_handoff_id: _builtins.str
     """The handoff that is under way; empty when none is."""
     attempts: _builtins.int

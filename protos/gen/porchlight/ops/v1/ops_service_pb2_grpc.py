@@ -26,7 +26,8 @@ if _version_not_supported:
 
 
 class OpsServiceStub:
-    """Shows lanes and backlog. Served by the gateway; for the operator.
+    """Shows lanes and backlog. Served by the gateway; for the operator and the
+    console.
     """
 
     def __init__(self, channel):
@@ -43,7 +44,8 @@ class OpsServiceStub:
 
 
 class OpsServiceServicer:
-    """Shows lanes and backlog. Served by the gateway; for the operator.
+    """Shows lanes and backlog. Served by the gateway; for the operator and the
+    console.
     """
 
     def ListLanes(self, request, context):
@@ -71,7 +73,8 @@ def add_OpsServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class OpsService:
-    """Shows lanes and backlog. Served by the gateway; for the operator.
+    """Shows lanes and backlog. Served by the gateway; for the operator and the
+    console.
     """
 
     @staticmethod

@@ -27,7 +27,9 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class OpsServiceStub:
-    """Shows lanes and backlog. Served by the gateway; for the operator."""
+    """Shows lanes and backlog. Served by the gateway; for the operator and the
+    console.
+    """
 
     @_typing.overload
     def __new__(cls, channel: _grpc.Channel) -> _Self: ...
@@ -40,7 +42,9 @@ class OpsServiceStub:
 
 @_typing.type_check_only
 class OpsServiceAsyncStub(OpsServiceStub):
-    """Shows lanes and backlog. Served by the gateway; for the operator."""
+    """Shows lanes and backlog. Served by the gateway; for the operator and the
+    console.
+    """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     ListLanes: _aio.UnaryUnaryMultiCallable[_ops_service_pb2.ListLanesRequest, _ops_service_pb2.ListLanesResponse]  # type: ignore[assignment]
@@ -49,7 +53,9 @@ class OpsServiceAsyncStub(OpsServiceStub):
     """
 
 class OpsServiceServicer(metaclass=_abc_1.ABCMeta):
-    """Shows lanes and backlog. Served by the gateway; for the operator."""
+    """Shows lanes and backlog. Served by the gateway; for the operator and the
+    console.
+    """
 
     @_abc_1.abstractmethod
     def ListLanes(
