@@ -253,13 +253,13 @@ def _report(
         "A plan differs when our side did something else in this dialogue: several are acceptable, so that is an upper bound "
         "on wrong ones.",
         "",
-        f"Dollars for a conversation of {TURNS} turns, audits included. Article: $3 and $15 a million tokens for both calls. "
-        "Today: list prices of 2026-10-07, analyses by Haiku 5.5, replies by Sonnet 5.5. The token counts are those of the "
-        "article's worked example (analysis 1,800 stable, 300 fresh, 120 written; reply 2,600, 900, 160), not counted by a "
+        f"Dollars for a conversation of {TURNS} turns, audits included. Flat: one model for both calls, $3 and $15 a million tokens. "
+        "Today: list prices of 2026-10-07, analyses by Haiku 5.5, replies by Sonnet 5.5. The token counts are "
+        "assumed (analysis 1,800 stable, 300 fresh, 120 written; reply 2,600, 900, 160), not counted by a "
         f"tokenizer; today {THINKING} thinking tokens are added to each answer. `+ pc`: with Claude's own prompt cache, "
         "5 minutes, writes at their price; Haiku keeps no prefix that short.",
         "",
-        "| way | analysis hits | wrong of hits | plan hits | plans that differ | article | article + pc | today | today + pc |",
+        "| way | analysis hits | wrong of hits | plan hits | plans that differ | flat | flat + pc | today | today + pc |",
         "|---|---|---|---|---|---|---|---|---|",
         *ways,
         "",

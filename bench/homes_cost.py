@@ -45,16 +45,16 @@ class Asked:
     """"analysis", "reply" or "audit"."""
 
 
-_ARTICLE: Final = Price(input=3_000_000, output=15_000_000, cache_write=3_750_000, cache_read=300_000)
+_FLAT: Final = Price(input=3_000_000, output=15_000_000, cache_write=3_750_000, cache_read=300_000)
 _HAIKU, _SONNET = PRICES["claude-haiku-5-5"], PRICES["claude-sonnet-5-5"]
 THINKING: Final = 60
 """Tokens that a model thinks before an answer at effort low: an assumption, as no key was used."""
 
 BASES: Final = (
     Basis(
-        name="article",
-        analysis=Part(price=_ARTICLE, stable=1_800, fresh=300, written=120, keeps=True),
-        reply=Part(price=_ARTICLE, stable=2_600, fresh=900, written=160, keeps=True),
+        name="flat",
+        analysis=Part(price=_FLAT, stable=1_800, fresh=300, written=120, keeps=True),
+        reply=Part(price=_FLAT, stable=2_600, fresh=900, written=160, keeps=True),
     ),
     Basis(
         name="today",

@@ -18,7 +18,7 @@ def text(field: str, value: str, *, longest: int, shortest: int = 0) -> str:
     """Accept free text of `shortest` to `longest` characters.
 
     NUL and lone surrogates are refused: Postgres stores neither, so they must not
-    get further than this (reliability page, section 6.6).
+    get further than this.
     """
     if not shortest <= len(value) <= longest:
         limit = _length_limit(longest=longest, shortest=shortest)

@@ -160,7 +160,7 @@ def _chosen(names: Sequence[str], name: str, description: str, filling: Filling)
             return Reading(value=lowered["yes" if answer.value else "no"], words=answer.words)
     if not found:
         return None
-    # Widest first: who wants to sell and then buy is a seller first (decisions.md 17).
+    # Widest first: who wants to sell and then buy is a seller first, since a home to sell decides what can be bought.
     best = max(found, key=lambda pair: (pair[1].sure, pair[0].lower().startswith("sell")))
     return Reading(value=best[0], words=best[1].words, sure=best[1].sure)
 

@@ -46,7 +46,7 @@ class Webhooks:
     """Sends events, each in a task of its own, as the CRM promises no order.
 
     The CRM tries up to 6 more times, 10 minutes apart, when it is answered 429. Any other answer but 2xx, and no
-    answer, is final: the event is lost (domain.md 1.5).
+    answer, is final: the event is lost.
     """
 
     def __init__(

@@ -1,1 +1,1 @@
-"""Tests; see docs/architecture.md, section 7, for what lives where."""
+"""Tests; tests/README.md says what lives where."""

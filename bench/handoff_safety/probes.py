@@ -169,7 +169,7 @@ Judged = tuple[bool, str]
 Probe = Callable[[Adapter], Awaitable[Judged]]
 
 PROBES: list[tuple[str, str, Probe]] = []
-"""Promise, guarantees of docs/handoff that it belongs to, and how it is tried."""
+"""Promise, guarantees of docs/guarantees.md that it belongs to, and how it is tried."""
 
 
 def probe(promise: str, guarantee: str) -> Callable[[Probe], Probe]:

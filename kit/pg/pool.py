@@ -172,8 +172,8 @@ async def _prepare(connection: asyncpg.Connection[Record]) -> None:
     )
 
 
-# What was seen when Postgres is gone, stopped, restarting, full or out of reach
-# (reliability page, section 6.5). After any of them the outcome of what ran is unknown.
+# What asyncpg raised when Postgres was gone, stopped, restarting, full or out of reach.
+# After any of them the outcome of what ran is unknown.
 _GONE: Final = (
     OSError,
     TimeoutError,

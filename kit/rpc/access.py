@@ -90,7 +90,7 @@ SECONDS: Final[dict[str, float]] = {
     # The first call of a source reads its sales and makes a market.
     "/porchlight.seller.v1.SellerService/EstimateValue": 20.0,
 }
-"""How long a call may take whose caller set no deadline. Source: decisions.md 19."""
+"""How long a call may take whose caller set no deadline. What a turn calls fits into the turn's 20 seconds."""
 
 OTHER_SECONDS: Final = 5.0
 """For methods that are not in `SECONDS`."""

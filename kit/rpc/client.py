@@ -26,7 +26,7 @@ IDEMPOTENT: Final = (
     ("porchlight.ops.v1.OpsService", "ListLanes"),
 )
 """Methods that a channel asks again by itself: they only read. Of all others a kill
-in mid-call and a retry would make two (reliability page, section 6.1)."""
+in mid-call and a retry would make two."""
 
 # Never a `timeout` in here: gRPC's Python lets it fire too early and does not tell
 # the server (grpc/grpc#34547).

@@ -2,7 +2,7 @@
 
 In this order: who calls, may they, is there room, how long, is the request readable.
 Then the handler; then one log line and the metrics. One interceptor does all of it,
-since each layer costs CPU on every call (runtime page, section 4).
+since each layer costs CPU on every call.
 """
 
 import asyncio

@@ -19,7 +19,6 @@ from kit.settings import Settings
 Servicers = Sequence[tuple[Callable[[Any, grpc.aio.Server], None], object, str]]
 """add_XServicer_to_server, the servicer, the service's full name."""
 
-# Source: reliability page, section 8.
 _LIMITS: Final = (
     # By default a second server binds the same port and takes half of the calls.
     ("grpc.so_reuseport", 0),

@@ -1,4 +1,4 @@
-"""Certificates for both ends of a connection. Off on loopback, on beyond (decisions.md 7)."""
+"""Certificates for both ends of a connection. Off on loopback, on beyond."""
 
 import grpc
 

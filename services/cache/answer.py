@@ -2,7 +2,7 @@
 
 The bytes are read here and not by the SDK, which lets too much through: HTML comes
 back as a str, `{}` as a message without content, an answer that was cut off as one
-that was not (reliability page, section 6.3).
+that was not.
 """
 
 import unicodedata

@@ -12,9 +12,9 @@ from services.cache.canonical import Key
 
 VERSION: Final = 2
 FRESH_SECONDS: Final = 3_600.0
-"""Below this age an entry of Redis counts as L2, above as L3. Source: decisions.md 21."""
+"""Below this age an entry of Redis counts as L2, above as L3: docs/adr/0008."""
 LIFE_SECONDS: Final = 86_400.0
-"""After this an entry is gone. Source: decisions.md 21."""
+"""After this an entry is gone."""
 JITTER: Final = 0.1
 """Up to this share of the life is taken off, never put on, so that entries of one burst do not end together."""
 

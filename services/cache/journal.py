@@ -1,6 +1,6 @@
 """The last answers and why they were given, and sums over all: a port, its twin in memory, and who brings answers there.
 
-A hit is worth no commit of its own (decisions.md 24), so answers go to the store some
+A hit is worth no commit of its own (docs/adr/0046), so answers go to the store some
 at a time, behind the callers' backs.
 """
 

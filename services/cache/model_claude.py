@@ -25,7 +25,7 @@ class ClaudeModel:
     """Asks Claude's Messages API.
 
     Structured output goes through `output_config`: today's models refuse a forced
-    tool, sampling parameters and prefill (cache page, section 7).
+    tool, sampling parameters and prefill.
     """
 
     def __init__(self, *, api_key: str, base_url: str) -> None:
@@ -121,7 +121,8 @@ def _system(question: Question) -> dict[str, Any]:
 
 
 # Four characters a token is what English prose has at the most, so a text this long is above the minimum of 1,024
-# tokens of Sonnet; 4,096 of others. Source: cache page, section 1 (of the 4.5 generation; nothing newer is in print).
+# tokens of Sonnet; 4,096 of others. Source: the vendor's documentation of prompt caching, for the 4.5
+# generation; nothing newer is in print.
 _LEAST_CHARS: Final = {"claude-sonnet-5-5": 4_096}
 _LONGEST_LEAST_CHARS: Final = 16_384
 

@@ -33,7 +33,7 @@ class Price:
     """What all prices are multiplied with when the prompt has more than 100,000 tokens."""
 
 
-# Source: the vendor's price list of 2026-10-07 (models page). Opus's cache prices are not on our copy of it;
+# Source: the vendor's price list of 2026-10-07. It was read without Opus's cache prices;
 # 1.25 and 0.1 times its input price is what the vendor charged for every model before, and more than for any now.
 PRICES: Final[dict[str, Price]] = {
     "claude-haiku-5-5": Price(

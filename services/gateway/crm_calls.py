@@ -1,6 +1,6 @@
 """HighLevel's REST interface as calls: headers, rate limit, deadlines, and what is known after each.
 
-Source: docs/domain.md 1.6 and 1.8.
+Source: HighLevel's API documentation (headers, versions, rate limits).
 """
 
 import asyncio

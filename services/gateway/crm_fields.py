@@ -3,7 +3,7 @@
 A field is named by its key, `contact.porchlight_score`; its id is looked up in the
 location once and kept. A location without the field is told so once in the log.
 
-Source: docs/domain.md 1.6, "custom field ids".
+Source: HighLevel's API documentation, GET /locations/{id}/customFields.
 """
 
 import asyncio

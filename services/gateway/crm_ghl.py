@@ -1,6 +1,6 @@
 """HighLevel as the gateway's CRM: what is sent where, and how it is found again.
 
-Source: docs/domain.md 1.6.
+Source: HighLevel's API documentation (conversations, contacts).
 """
 
 import asyncio

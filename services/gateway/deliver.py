@@ -3,9 +3,7 @@
 The CRM has no idempotency key, so a text whose fate is unknown is looked up in the
 conversation before it is sent again; a note or a task is looked up by the reference
 that stands in it. Custom fields are set again: that changes nothing. It is looked up only after a lease has passed,
-so that a request which was still on its way has landed by then.
-
-Source: docs/reliability.md, facts 2 and 3, F2.
+so that a request which was still on its way has landed by then. Why so: docs/adr/0009.
 """
 
 import asyncio
@@ -32,7 +30,7 @@ _WAIT_MOST_SECONDS: Final = 300.0
 # All of them answer what the person wrote just now, or confirm it, which may be done
 # at any hour. A text that we begin on our own (a follow-up) has quiet hours to keep:
 # its kind does not exist yet, and is refused until the check does.
-# Source: docs/domain.md section 6.
+# Source: 47 CFR 64.1200(c)(1), calls before 8 a.m. or after 9 p.m.
 ANSWERS: Final = frozenset({"REPLY", "OPT_OUT_CONFIRMATION", "OPT_IN_CONFIRMATION", "HELP"})
 
 DELIVERIES: Final = metrics.counter("deliveries", "Texts by what became of an attempt.", ("result", "cause"))

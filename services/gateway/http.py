@@ -4,7 +4,7 @@ The CRM tries again only after a 429; any 5xx, and no answer at all, is final an
 the person's message is lost. So whatever keeps an event from being stored is a 429,
 and what asking again cannot mend is a 4xx or a 200.
 
-Source: docs/domain.md 1.5.
+Source: HighLevel's help page "Automated Webhook Retries".
 """
 
 import asyncio

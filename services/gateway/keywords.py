@@ -4,7 +4,7 @@ Only a whole message counts. On 4,827 real texts a substring match blocks 9.2 %
 and a whole word anywhere 1.4 %; the whole message blocks none. What is put more
 softly is for the bots, where "unsure" means pause.
 
-Source: docs/domain.md section 6 (47 CFR 64.1200(a)(10), Twilio, Telnyx, AWS).
+Source: 47 CFR 64.1200(a)(10); the keywords of Twilio, Telnyx and AWS.
 """
 
 import unicodedata

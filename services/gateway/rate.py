@@ -10,7 +10,7 @@ class Bucket:
     The CRM allows 100 requests in 10 s per app and location; the rest is left to
     other replicas and to its own counting.
 
-    Source: docs/domain.md 1.8.
+    Source: HighLevel's API documentation, rate limits.
     """
 
     size: float = 80.0

@@ -2,8 +2,6 @@
 
 What one layer accepts and the next does not (NUL, lone surrogates, NaN, endless
 integers, a key given twice) is refused at the edge, not in a worker.
-
-Source: docs/reliability.md, hostile data seen to break layers.
 """
 
 import json

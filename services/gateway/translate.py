@@ -3,7 +3,7 @@
 What an event is about follows from its `type`, then from `messageType`; never from
 `direction`, which the CRM's own examples get wrong.
 
-Source: docs/domain.md 1.2 to 1.4; the 58 documented events.
+Source: HighLevel's webhook documentation, 58 events.
 """
 
 import hashlib

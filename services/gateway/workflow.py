@@ -3,8 +3,6 @@
 The sub-account's owner writes that body from merge fields, so it comes in several
 shapes: flat as the CRM's own events, nested under `message` and `contact`, or with
 names of their own, which the setting `workflow_fields` maps.
-
-Source: docs/enterprisehub.md section 6.
 """
 
 from collections.abc import Mapping

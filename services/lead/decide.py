@@ -8,7 +8,7 @@ from services.lead import phrases
 from services.lead.facts import SLOTS
 
 TARGETS: Final = {"buy": "buyer", "sell": "seller", "both": "seller"}
-"""A home to sell decides what can be bought, so both goes to the seller bot first (decisions.md 17)."""
+"""A home to sell decides what can be bought, so both goes to the seller bot first."""
 
 ASKED_AGAIN_FROM: Final = 0.7
 """The arbiter decides; but what it refused as too unsure is only asked again once it is surer than this."""

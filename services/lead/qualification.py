@@ -5,8 +5,6 @@ listed here counts: the words of a fact explain, they never score, and nothing a
 who a person is (family, faith, origin, disability, age, source of income, ...) has a
 row. Why somebody sells has none either: a divorce or a retirement says who they are.
 Where in town somebody looks is not rated either: an area is known or it is not.
-
-Source: domain.md section 4; enterprisehub.md section 1 for what went wrong before.
 """
 
 from collections.abc import Iterable, Mapping

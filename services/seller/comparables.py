@@ -17,7 +17,7 @@ from services.seller.hedonic import Hedonic
 NEEDED: Final = 5
 """Fewest comparables that make an estimate; an appraiser needs 3, a range needs more."""
 MOST: Final = 20
-"""More add little (domain page 5.2) and are hard to read."""
+"""More add little and are hard to read."""
 RADII_MILES: Final = (1.5, 3.0, 8.0)
 """Widened in steps until there are `MOST`; farther away is another market."""
 OLDEST_DAYS: Final = 365

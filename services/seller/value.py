@@ -17,7 +17,7 @@ from services.seller.facts import SLOTS
 NEEDED: Final = ("address_area", "area_sqft")
 """Without these there is no estimate."""
 TOLD: Final = ("condition", "bedrooms", "bathrooms_quarters")
-"""What an owner can tell that is worth asking for; source: domain.md 5.2, the most telling first."""
+"""What an owner can tell that is worth asking for, the most telling first."""
 DETAILS: Final = ("condition", "bedrooms", "bathrooms")
 """The same by the names of `kit.homes.HOME_FIELDS`."""
 ORDER: Final = (*NEEDED, *TOLD, "timeline", "motivation", "price_expectation_usd")

@@ -63,7 +63,7 @@ async def rows(desk: Desk) -> int:
 
 
 async def test_handoff_straight_back_is_circular(desk: Desk) -> None:
-    """The article's own test, which the article's own code fails."""
+    """The plainest loop there is: there, and straight back."""
     first = await desk.request("lead>buyer", 0.85)
     assert first.approved
     assert (await desk.settled(first)).state == pb.HANDOFF_STATE_ACCEPTED

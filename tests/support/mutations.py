@@ -80,7 +80,7 @@ def streamed(end: bytes) -> bytes:
 
 
 WHOLE = json.dumps(a_message()).encode()
-# The 19 modes of the reliability page, section 6.3, as the bytes that arrive; what never ends is what came until then.
+# The ways to go wrong that the stand-in knows, as the bytes that arrive; what never ends is what came until then.
 MODES: dict[str, bytes] = {
     **{kind: bytes(planned_error(Fault(kind=kind), "req_1").body) for kind in ERRORS},
     **{

@@ -65,17 +65,17 @@ def dialogues(count: int) -> list[Dialogue]:
     return made
 
 
-def test_the_worked_example_of_the_article_costs_what_it_says():
+def test_a_conversation_at_one_models_prices_costs_what_its_tokens_say():
     calls = [Asked(0.0, kind) for kind in ("analysis", "reply")]
-    article, today = (usd_per_turn(basis, calls, 1, prefix_cached=False) * TURNS for basis in BASES)
-    assert article == pytest.approx(0.148, abs=0.0005)
-    assert today < article
+    flat, today = (usd_per_turn(basis, calls, 1, prefix_cached=False) * TURNS for basis in BASES)
+    assert flat == pytest.approx(0.148, abs=0.0005)
+    assert today < flat
 
 
 def test_a_prefix_is_written_once_and_read_while_somebody_asks_within_five_minutes():
-    article = BASES[0]
+    flat = BASES[0]
     once, warm, cold_again = (
-        usd_per_turn(article, [Asked(0.0, "reply"), Asked(at, "reply")], 1, prefix_cached=True)
+        usd_per_turn(flat, [Asked(0.0, "reply"), Asked(at, "reply")], 1, prefix_cached=True)
         for at in (0.0, 299.0, 301.0)
     )
     assert once == warm < cold_again

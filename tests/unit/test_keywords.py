@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from kit.lane import Keyword
 from services.gateway.keywords import Brokerage, keyword, reply
 
-# 47 CFR 64.1200(a)(10), the carriers' lists, and the wordings that the domain page names.
+# 47 CFR 64.1200(a)(10), the carriers' lists, and wordings of the same meaning.
 STOPS = """STOP|STOPALL|STOP ALL|UNSUBSCRIBE|CANCEL|END|QUIT|REVOKE|OPTOUT|OPT-OUT|OPT OUT|REMOVE|ARRET|TD|alto|parar
 no más mensajes|leave me alone|take me off|wrong number stop texting""".replace("\n", "|").split("|")
 FORMS = [
