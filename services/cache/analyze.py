@@ -23,7 +23,7 @@ log = get_logger()
 VARIABLES: Final = frozenset({"asked", "known", "turn", "messages"})
 """The placeholders of a prompt for analyses."""
 MOST_AUDITS: Final = 16
-"""Audits under way; a guess that were to be audited beyond them is not served, as nobody would know of a wrong one."""
+"""Audits under way; a guess that were to be audited beyond them is withheld, as nobody would know of a wrong one."""
 AUDIT_SECONDS: Final = 12.0
 
 
@@ -90,17 +90,27 @@ class Analyses:
             told={"state": _state(wanted.state), "masked": masked.text} if shared else {},
         )
 
+        withheld: list[Guess] = []
+
+        async def guess(*, loose: bool) -> Guess | None:
+            found = await self._guess(asked, wanted.state, masked, shared=shared, loose=loose)
+            if found is not None and found.withheld:
+                withheld.append(found)
+                return None
+            return found
+
         answered = await self._completions.ask(
-            asked,
-            seconds=seconds,
-            guess=lambda *, loose: self._guess(asked, wanted.state, masked, shared=shared, loose=loose),
-            check=lambda content: _held("upstream", content, prompt, masked),
+            asked, seconds=seconds, guess=guess, check=lambda content: _held("upstream", content, prompt, masked)
         )
         # Once for a call, by who started it; and the prompt's own model alone teaches.
-        if shared and answered.output_tokens and not answered.fallback:
-            label = _label(asked, wanted.state, masked.text, answered.content, labels.UPSTREAM)
-            self._writer.add(label)
-            self._student.missed(prompt.prompt_version, label.analysis, tenant_id=wanted.tenant_id)
+        if answered.output_tokens and not answered.fallback:
+            for each in withheld:
+                self._compare(asked, each, answered.content)
+            if shared:
+                label = _label(asked, wanted.state, masked.text, answered.content, labels.UPSTREAM)
+                self._writer.add(label)
+                if not withheld:
+                    self._student.missed(prompt.prompt_version, label.analysis, tenant_id=wanted.tenant_id)
         return Analysed(
             answered=answered, masked=masked, quotes=quotes(answered.content, prompt.schema, masked), shared=shared
         )
@@ -125,7 +135,7 @@ class Analyses:
             return None
         if guess.stands_for:
             if len(self._audits) >= MOST_AUDITS:
-                return None
+                return replace(guess, withheld=True)
             task = asyncio.create_task(self._audit(asked, state, masked, guess, shared=shared))
             self._audits.add(task)
             task.add_done_callback(self._audits.discard)
@@ -148,12 +158,19 @@ class Analyses:
             return
         if written.fallback:
             return
-        wrong = substance(written.content, prompt.schema) != substance(guess.analysis, prompt.schema)
-        metrics.AUDITS.labels(prompt.name, "WRONG" if wrong else "RIGHT").inc()
+        wrong = self._compare(asked, guess, written.content)
         if shared:
             label = _label(asked, state, masked.text, written.content, labels.AUDIT)
             self._writer.add(replace(label, wrong=wrong, stands_for=guess.stands_for))
-        self._student.audited(prompt.prompt_version, guess.version, tenant_id=asked.tenant_id, wrong=wrong)
+
+    def _compare(self, asked: Asked, guess: Guess, said: str) -> bool:
+        """Tell the student what Claude says, and return whether its guess was wrong."""
+        prompt = asked.prompt
+        assert prompt.schema is not None
+        wrong: bool = substance(said, prompt.schema) != substance(guess.analysis, prompt.schema)
+        metrics.AUDITS.labels(prompt.name, "WRONG" if wrong else "RIGHT").inc()
+        self._student.audited(prompt.prompt_version, guess, tenant_id=asked.tenant_id, wrong=wrong)
+        return wrong
 
 
 def _held(source: str, content: str, prompt: Prompt, masked: Masked) -> str:

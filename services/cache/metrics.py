@@ -18,7 +18,7 @@ BREAKER: Final = Gauge("cache_redis_breaker", "0 closed, 1 trying again, 2 open.
 UNRECORDED: Final = Gauge("cache_unrecorded_calls", "Calls the ledger does not have yet.", namespace="porchlight")
 TRUSTED: Final = Gauge("cache_trusted", "1 while it is known what was invalidated.", namespace="porchlight")
 REFUSED: Final = counter("cache_refused_analyses", "Analyses that did not come from their text.", ("source", "defect"))
-AUDITS: Final = counter("cache_audits", "Guesses that Claude was asked about afterwards.", ("prompt", "outcome"))
+AUDITS: Final = counter("cache_audits", "Guesses that were compared with what Claude says.", ("prompt", "outcome"))
 LABELS_LOST: Final = counter("cache_lost_labels", "Labels that could not be kept.")
 ANSWERS_LOST: Final = counter("cache_lost_answers", "Answers that the journal could not keep.")
 FEEDBACK: Final = counter("cache_feedback", "What people said of answers.", ("verdict",))

@@ -1,7 +1,7 @@
 """Who answers before Claude is asked: a port, and who knows nothing."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from services.cache.canonical import State
@@ -22,6 +22,10 @@ class Guess:
     """Above 0: Claude shall be asked the same afterwards, for so many guesses, and the student be told by `audited`."""
     loose: bool = False
     """Whether it is less sure than it usually has to be, since nobody else answers."""
+    withheld: bool = False
+    """Whether it may not be served before others were found right; only to be compared with what Claude says."""
+    served: int = field(default=0, compare=False)
+    """How many of this student's were served with this one; for `audited`."""
 
 
 class Student(Protocol):
@@ -51,8 +55,8 @@ class Student(Protocol):
             loose: Nobody else answers, so it may be less sure than usual.
         """
 
-    def audited(self, prompt_version: str, version: str, *, tenant_id: str, wrong: bool) -> None:
-        """Hear whether a guess that this version of the student had served was found to be right."""
+    def audited(self, prompt_version: str, guess: Guess, *, tenant_id: str, wrong: bool) -> None:
+        """Hear whether Claude says otherwise than a guess."""
 
     def missed(self, prompt_version: str, analysis: Mapping[str, Any], *, tenant_id: str) -> None:
         """Hear what Claude says of a text on which it had kept quiet."""
@@ -74,7 +78,7 @@ class NoStudent:
         """Return None."""
         return None
 
-    def audited(self, prompt_version: str, version: str, *, tenant_id: str, wrong: bool) -> None:
+    def audited(self, prompt_version: str, guess: Guess, *, tenant_id: str, wrong: bool) -> None:
         """Forget it."""
 
     def missed(self, prompt_version: str, analysis: Mapping[str, Any], *, tenant_id: str) -> None:

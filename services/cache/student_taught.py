@@ -120,21 +120,32 @@ class TaughtStudent:
         analysis = None if found is None else render(found.label, masked)
         if found is None or analysis is None:
             return None
-        # Nobody is there to audit it.
-        stands_for = 0.0 if loose else watch.audits_next()
-        return Guess(analysis=analysis, score=found.score, version=version, stands_for=stands_for, loose=loose)
+        withheld = watch.owes_audits and not loose
+        # Of a loose one nobody is there to audit it.
+        stands_for = 0.0 if loose or withheld else watch.audits_next()
+        return Guess(
+            analysis=analysis,
+            score=found.score,
+            version=version,
+            stands_for=stands_for,
+            loose=loose,
+            withheld=withheld,
+            served=watch.served,
+        )
 
-    def audited(self, prompt_version: str, version: str, *, tenant_id: str, wrong: bool) -> None:
+    def audited(self, prompt_version: str, guess: Guess, *, tenant_id: str, wrong: bool) -> None:
         """Hear of a guess; what an earlier version had guessed says nothing of this one."""
         mine = self._classes.get(_Of(tenant_id, prompt_version))
-        if mine is None or mine.watch is None or mine.version != version or not mine.watch.audited(wrong=wrong):
+        if mine is None or mine.watch is None or mine.version != guess.version:
+            return
+        if not mine.watch.audited(wrong=wrong, served=guess.served):
             return
         audits, wrong_audits = mine.watch.audits
         metrics.STUDENT_STOPPED.labels(prompt_version).inc()
         log.warning(
             "student.stopped",
             prompt_version=prompt_version,
-            model=version,
+            model=guess.version,
             tenant_id=tenant_id,
             audits=audits,
             wrong_audits=wrong_audits,

@@ -5,6 +5,10 @@ student whose world has changed overnight would serve dozens of wrong answers be
 anybody knew. So the share goes up to all of them whenever something is odd: just
 after it has learned, after a wrong answer, and when Claude's answers to what the
 student leaves to it are ones that the student has never heard of.
+
+A check may take seconds, or fail. So it does not matter how many were asked for, but
+how many answers were served since the last one that was found right: beyond
+`AUDIT_EVERY` of them none is served before another was found right.
 """
 
 from collections import deque
@@ -43,7 +47,10 @@ class Watch:
         self._misses: deque[bool] = deque(maxlen=MISSES)
         self._right_in_a_row = 0
         self._unchecked = 0
+        self._right = 0
         self._open = False
+        self.served = 0
+        """How many answers were served; names the last one."""
 
     @property
     def is_open(self) -> bool:
@@ -55,18 +62,30 @@ class Watch:
         """How many of the last audits there were, and how many found a wrong answer."""
         return len(self._audits), sum(self._audits)
 
+    @property
+    def owes_audits(self) -> bool:
+        """Whether nobody has vouched for so many of the last answers that no other may be served."""
+        return self.served - self._right >= AUDIT_EVERY
+
     def audits_next(self) -> int:
         """Say for how many answers a check of the one about to be served stands; 0 when it is not checked."""
         odd = self._is_odd()
+        self.served += 1
         self._unchecked += 1
         if not odd and self._unchecked < AUDIT_EVERY:
             return 0
         stands_for, self._unchecked = self._unchecked, 0
         return 1 if odd else stands_for
 
-    def audited(self, *, wrong: bool) -> bool:
-        """Hear what a check found; returns whether this one is why it must keep quiet from now on."""
+    def audited(self, *, wrong: bool, served: int) -> bool:
+        """Hear what a check found; returns whether this one is why it must keep quiet from now on.
+
+        Args:
+            wrong: Whether the answer was.
+            served: How many were served when it was made, itself included.
+        """
         self._audits.append(wrong)
+        self._right = self._right if wrong else max(self._right, served)
         self._right_in_a_row = 0 if wrong else self._right_in_a_row + 1
         proven = any(self._proves(part) for part in (list(self._audits), list(self._audits)[-RECENT:]))
         opened = proven and not self._open

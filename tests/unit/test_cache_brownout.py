@@ -1,6 +1,8 @@
 """Who answers when Claude does not: the student, less sure than usual, once, and marked as such."""
 
+import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -17,6 +19,7 @@ from services.cache.lease import Turns
 from services.cache.model import MemoryModel, ModelFailed, Scripted
 from services.cache.prompts import make_prompt
 from services.cache.student import Guess, NoStudent
+from services.cache.student_watch import AUDIT_EVERY, Watch
 from services.cache.tier_memory import MemoryTier
 from services.cache.tiers import Tiers
 from tests.support.analyses import PROMPT, analysis
@@ -50,6 +53,27 @@ class Unsure(NoStudent):
         return Guess(analysis=SELL, score=0.6, version="light-1", loose=loose) if loose or self._sure else None
 
 
+class Watched(Unsure):
+    """Is sure, and watched as the student that learns is."""
+
+    def __init__(self) -> None:
+        super().__init__(sure=True)
+        self.watch = Watch(target=0.01, strange=0.2)
+
+    async def guess(self, *asked: Any, loose: bool = False, **of: Any) -> Guess | None:
+        """Return that they sell."""
+        found = await super().guess(*asked, loose=loose, **of)
+        if found is None or self.watch.is_open:
+            return None
+        if loose or self.watch.owes_audits:
+            return replace(found, withheld=not loose, served=self.watch.served)
+        return replace(found, stands_for=self.watch.audits_next(), served=self.watch.served)
+
+    def audited(self, prompt_version: str, guess: Guess, *, tenant_id: str, wrong: bool) -> None:
+        """Tell the watch."""
+        self.watch.audited(wrong=wrong, served=guess.served)
+
+
 class House:
     def __init__(self, student: NoStudent, *script: Scripted, money: int = 10**9) -> None:
         self.model = MemoryModel(*script)
@@ -64,17 +88,21 @@ class House:
         completions = Completions(tiers, upstream(self.model, now, money=money), total_seconds=10.0, turns=Turns(None))
         self._analyses = Analyses(completions, student, self.writer)
 
-    async def ask(self) -> Analysed:
+    async def ask(self, text: str = "I want to buy") -> Analysed:
         wanted = Utterance(
             tenant_id="loc_1",
             contact_id="c_1",
             prompt=ANALYSES.name,
             label="production",
-            texts=("I want to buy",),
+            texts=(text,),
             state=State(),
             own=(),
         )
         return await self._analyses.analyse(wanted, ANALYSES, request_id="r", seconds=None)
+
+    async def quiet(self) -> None:
+        """Wait until no audit is under way."""
+        await asyncio.gather(*self._analyses._audits)
 
 
 async def test_student_answers_for_a_claude_that_is_down_and_nothing_of_it_is_kept():
@@ -112,6 +140,32 @@ async def test_student_that_is_sure_answers_as_ever():
     said = (await house.ask()).answered
     assert (said.tier, said.fallback) == ("STUDENT", False)
     assert house.model.questions == []
+
+
+SAID = [f"I want to buy {what}" for what in ("a house", "a home", "a condo", "land", "a farm", "something", "a loft")]
+
+
+async def test_student_whose_audits_fail_serves_nineteen_answers_and_then_none_that_is_not_marked():
+    house = House(Watched(), *[DOWN] * 60)
+    served = []
+    for number in range(25):
+        served.append((await house.ask(f"{SAID[number % 7]} {number}")).answered)
+        await house.quiet()
+    assert [each.tier for each in served] == ["STUDENT"] * 25
+    assert [each.fallback for each in served] == [False] * AUDIT_EVERY + [True] * (25 - AUDIT_EVERY)
+
+
+@pytest.mark.parametrize(("claude", "goes_on"), [(SELL, True), (BUY, False)])
+async def test_audit_that_is_owed_is_made_of_the_next_answer_that_claude_gives(claude: str, goes_on: bool):
+    student = Watched()
+    refused = message(BUY, stop_reason="refusal")
+    house = House(student, *[refused] * AUDIT_EVERY, message(claude))
+    for number in range(AUDIT_EVERY):
+        await house.ask(f"{SAID[number % 7]} {number}")
+        await house.quiet()
+    assert (await house.ask("I want to buy now")).answered.tier == "UPSTREAM"
+    assert student.watch.audits == (1, 0 if goes_on else 1)
+    assert student.watch.owes_audits is not goes_on
 
 
 async def test_what_a_person_called_wrong_is_left_to_claude_even_then():

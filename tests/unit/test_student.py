@@ -247,7 +247,7 @@ def settled(audits=PROBATION, **how):
     made = watch(**how)
     for _ in range(audits):
         made.audits_next()
-        made.audited(wrong=False)
+        made.audited(wrong=False, served=made.served)
     return made
 
 
@@ -267,22 +267,45 @@ def test_when_all_its_answers_have_become_wrong_at_most_20_are_served(audits, si
     while not made.is_open:
         served += 1
         if made.audits_next():
-            made.audited(wrong=True)
+            made.audited(wrong=True, served=made.served)
     assert served <= 20
+
+
+def test_checks_that_fail_or_take_long_leave_nineteen_answers_out_that_nobody_vouches_for():
+    made = settled()
+    for _ in range(AUDIT_EVERY):
+        assert not made.owes_audits
+        made.audits_next()
+    assert made.owes_audits
+    made.audited(wrong=True, served=made.served)
+    assert made.owes_audits
+    made.audited(wrong=False, served=made.served)
+    assert not made.owes_audits
+
+
+def test_a_right_answer_vouches_for_those_before_it_alone():
+    made = settled()
+    for _ in range(AUDIT_EVERY):
+        made.audits_next()
+    made.audited(wrong=False, served=made.served - 3)
+    for _ in range(AUDIT_EVERY - 3):
+        assert not made.owes_audits
+        made.audits_next()
+    assert made.owes_audits
 
 
 def test_one_wrong_answer_makes_us_look_closer_and_a_second_ends_it():
     made = settled()
-    assert not made.audited(wrong=True) and not made.is_open
+    assert not made.audited(wrong=True, served=made.served) and not made.is_open
     assert made.audits_next()
-    assert made.audited(wrong=True) and made.is_open
-    assert not made.audited(wrong=True), "it is told once"
+    assert made.audited(wrong=True, served=made.served) and made.is_open
+    assert not made.audited(wrong=True, served=made.served), "it is told once"
 
 
 def test_wrong_answers_as_rare_as_promised_end_nothing():
     made = watch()
     for n in range(2_000):
-        made.audited(wrong=n % 150 == 149)
+        made.audited(wrong=n % 150 == 149, served=n)
     assert not made.is_open
 
 

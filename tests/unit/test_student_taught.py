@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -145,9 +146,9 @@ async def test_what_a_person_objected_to_teaches_nothing_until_claude_was_asked_
 
 async def test_who_was_found_wrong_twice_keeps_quiet_until_it_has_learned_anew(student, store):
     await taught(student, store)
-    version = (await guess(student)).version
+    found = await guess(student)
     for wrong in (True, True):
-        student.audited("lead.extract@1", version, tenant_id="loc_1", wrong=wrong)
+        student.audited("lead.extract@1", found, tenant_id="loc_1", wrong=wrong)
     assert await guess(student) is None
     await tell(store, [(side, f"{said} now") for side, said in SAYINGS])
     await student.learn()
@@ -163,16 +164,17 @@ async def test_guess_that_nobody_can_check_says_so_and_asks_for_no_audit(student
 
 async def test_audits_of_an_earlier_version_say_nothing_of_this_one(student, store):
     await taught(student, store)
+    earlier = replace(await guess(student), version="light-1")
     for _ in range(3):
-        student.audited("lead.extract@1", "light-1", tenant_id="loc_1", wrong=True)
+        student.audited("lead.extract@1", earlier, tenant_id="loc_1", wrong=True)
     assert await guess(student) is not None
 
 
 async def test_an_answer_that_it_never_heard_of_makes_every_guess_checked(student, store):
     await taught(student, store)
-    version = (await guess(student)).version
+    found = await guess(student)
     for _ in range(PROBATION):
-        student.audited("lead.extract@1", version, tenant_id="loc_1", wrong=False)
+        student.audited("lead.extract@1", found, tenant_id="loc_1", wrong=False)
     assert (await guess(student)).stands_for == 0.0
     for _ in range(10):
         student.missed("lead.extract@1", {"intent": None}, tenant_id="loc_1")
