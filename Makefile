@@ -16,7 +16,7 @@ up: $(RUNTIME)       # stores, migrations, all services, until Ctrl-C; prints `r
 	@exec $(BIN)/porchlight up
 
 test: $(DEV)         # every test, and the reason for each one skipped; TESTS="tests/unit -k name" for some
-	@$(BIN)/python -m pytest $(if $(TESTS),$(TESTS),-n $(WORKERS) --dist loadgroup)
+	@$(BIN)/python -m pytest $(if $(TESTS),$(TESTS),-n $(WORKERS))
 
 check: $(DEV)        # lint, format, types, import rules, contracts
 	@PATH="$(abspath $(BIN)):$$PATH" tools/check

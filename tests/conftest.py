@@ -4,11 +4,13 @@ import os
 import tempfile
 from collections.abc import AsyncIterator, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 from hypothesis import settings
 from redis.asyncio import Redis
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.support.stores import (
     Cluster,
@@ -24,14 +26,32 @@ from tests.support.system import System
 settings.register_profile("porchlight", deadline=None)
 settings.load_profile("porchlight")
 
-NEVER_SKIPPED = {"postgres", "database", "valkey", "valkey_server", "system", "system_without_model", "told"}
+SHARED = {"system", "system_without_model"}
+SHARING = {f"tests/flow/test_{name}.py" for name in ("buyer_story", "erase", "phone_page", "seller_story", "stories")}
+NEVER_SKIPPED = {"postgres", "database", "valkey", "valkey_server", "told"} | SHARED
+
+
+class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
+    """Keeps the tests of the shared systems on one worker: starting one costs more than any of them.
+
+    By their files, as xdist's groups have no effect: they are written where pytest 9.2 no longer reads.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "systems" if nodeid.partition("::")[0] in SHARING else nodeid
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    """Hand out the tests of the shared systems together, and every other test by itself."""
+    return Scheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of one shared system on one worker: starting it costs more than any of them."""
+    """Let no file use a shared system that would start it on the other worker as well."""
     for item in items:
-        if {"system", "system_without_model"} & set(getattr(item, "fixturenames", ())):
-            item.add_marker(pytest.mark.xdist_group("system"))
+        if SHARED & set(getattr(item, "fixturenames", ())) and item.nodeid.partition("::")[0] not in SHARING:
+            raise pytest.UsageError(f"{item.nodeid} uses a shared system: add its file to SHARING in tests/conftest.py")
 
 
 @pytest.fixture(scope="session")

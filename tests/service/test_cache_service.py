@@ -90,8 +90,10 @@ Start = Callable[..., Awaitable[Stub]]
 
 
 @pytest.fixture
-async def start(stored: Database, tmp_path: Path) -> AsyncIterator[Start]:
+async def start(stored: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Start]:
     """Start as many cache services as a test wants, in this process."""
+    # A Postgres that is slow because the machine is busy is not lost.
+    monkeypatch.setattr("services.cache.generations.ASK_SECONDS", 5.0)
     async with AsyncExitStack() as stack:
         yield Caches(stack, tmp_path, stored.url("cache")).start
 

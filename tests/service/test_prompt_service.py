@@ -8,7 +8,6 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
-import anthropic  # noqa: F401  # The service imports it beside the first question, which a busy machine outlasts.
 import pytest
 from porchlight.cache.v1 import cache_service_pb2 as cache_pb
 from porchlight.prompt.v1 import prompt_service_pb2 as pb

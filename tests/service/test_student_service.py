@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 
-import anthropic  # noqa: F401  # The service imports it beside the first question, which a busy machine outlasts.
 import pytest
 from porchlight.cache.v1 import cache_service_pb2 as pb
 from prometheus_client import REGISTRY

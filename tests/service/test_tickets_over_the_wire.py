@@ -19,14 +19,16 @@ from tests.support.stores import Database
 
 AT_ONCE = 16
 FORGERIES, REPLAYS = 700, 72
-"""A round; a ticket lives for ten seconds, so more of them are more rounds."""
+"""A round; a ticket does not live for ever, so more of them are more rounds."""
+UNHURRIED = {"offer_seconds": 60, "offer_call_seconds": 5}
+"""A ticket's life is real time, and what is asked here is not how soon a busy machine shows one."""
 OWNERS = "select contact_id, owner, epoch from contact order by contact_id"
 ROUNDS = int(os.environ.get("PORCHLIGHT_TEST_ROUNDS", "1"))
 
 
 @pytest.fixture
 async def desk(database: Database, tmp_path: Path) -> AsyncIterator[Desk]:
-    async with fresh_desk(database, tmp_path) as made:
+    async with fresh_desk(database, tmp_path, **UNHURRIED) as made:
         made.bots["buyer"].answers = [bot_pb.OFFER_ANSWER_DEFER]
         yield made
 
@@ -69,13 +71,8 @@ async def open_offers(desk: Desk, count: int) -> list[bot_pb.Ticket]:
         "insert into contact (tenant_id, contact_id, owner) select $1, 'c_' || n, 'lead' from generate_series($2::int, $3::int) n",
         TENANT, 1000 + before, 999 + before + count,
     )  # fmt: skip
-    waiting = iter(range(1000 + before, 1000 + before + count))
-
-    async def request() -> None:
-        for number in waiting:
-            assert (await desk.request("lead>buyer", contact_id=f"c_{number}")).approved
-
-    await asyncio.gather(*(request() for _ in range(AT_ONCE)))
+    for number in range(1000 + before, 1000 + before + count):
+        assert (await desk.request("lead>buyer", contact_id=f"c_{number}")).approved
     await desk.offered("buyer", before + count)
     return [offer.ticket for offer in desk.bots["buyer"].offers[before:]]
 
@@ -104,10 +101,10 @@ async def test_key_is_changed_and_no_ticket_under_way_is_lost(database: Database
     both = {**KEY.public, **new.public}
     async with running_bots() as bots:
         bots["buyer"].keys, bots["buyer"].answers = both, [bot_pb.OFFER_ANSWER_DEFER]
-        async with running_desk(database, tmp_path, bots, KEY, both) as desk:
+        async with running_desk(database, tmp_path, bots, KEY, both, **UNHURRIED) as desk:
             await desk.put_contact()
             _, old_ticket = await an_open_offer(desk)
-        async with running_desk(database, tmp_path, bots, new, both) as desk:
+        async with running_desk(database, tmp_path, bots, new, both, **UNHURRIED) as desk:
             assert await present(desk, [old_ticket]) == {"TAKEN": 1}
             await desk.put_contact("c_82")
             await desk.request("lead>buyer", contact_id="c_82")
@@ -129,9 +126,7 @@ async def test_ticket_of_a_handoff_that_ended_is_worth_nothing_however_it_ended(
         answers += await present(desk, used, caller="operator")
         assert await present(desk, used, caller="seller") == {"BAD_TICKET": len(used)}
         assert await desk.admin.fetch(OWNERS) == before
-    # On a slow machine the last of them are too old as well.
-    assert set(answers) <= {"WRONG_HANDOFF_STATE", "BAD_TICKET"}
-    assert answers["WRONG_HANDOFF_STATE"] >= REPLAYS * ROUNDS
+    assert answers == {"WRONG_HANDOFF_STATE": 3 * REPLAYS * ROUNDS}
 
 
 async def ended_every_way(desk: Desk, share: int) -> list[bot_pb.Ticket]:
@@ -146,7 +141,7 @@ async def ended_every_way(desk: Desk, share: int) -> list[bot_pb.Ticket]:
             tenant_id=TENANT, contact_id=contact_id, reason=pb.ESCALATION_REASON_COMPLAINT, summary="Angry.", request_id=contact_id
         )  # fmt: skip
         assert (await desk.call("operator", "EscalateToHuman", person)).approved
-    await desk.pass_time(seconds=11)
+    await desk.pass_time(seconds=UNHURRIED["offer_seconds"] + 1)
     async with asyncio.timeout(20):
         while await desk.admin.fetchval("select 1 from handoff where state in ('PENDING', 'OFFERED') limit 1"):
             await asyncio.sleep(0.02)

@@ -283,9 +283,10 @@ async def running_desk(
     bots: dict[str, ScriptedBot],
     key: tickets.SigningKey = KEY,
     keys: tickets.PublicKeys = KEY.public,
+    **changed: Any,
 ) -> AsyncIterator[Desk]:
     """An arbiter within this process, behind its own socket."""
-    settings = HandoffSettings(**environment(database, directory, bots, key, keys))
+    settings = HandoffSettings(**environment(database, directory, bots, key, keys) | changed)
     async with AsyncExitStack() as stack:
         served = await build(settings, stack)
         rpc = make_server("handoff", settings, served.servicers)
@@ -305,8 +306,8 @@ async def running_desk(
 
 
 @asynccontextmanager
-async def fresh_desk(database: Database, directory: Path) -> AsyncIterator[Desk]:
+async def fresh_desk(database: Database, directory: Path, **changed: Any) -> AsyncIterator[Desk]:
     """An arbiter with three accepting bots, and one contact that lead owns."""
-    async with running_bots() as bots, running_desk(database, directory, bots) as desk:
+    async with running_bots() as bots, running_desk(database, directory, bots, **changed) as desk:
         await desk.put_contact()
         yield desk

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
+import anthropic  # noqa: F401  # The service imports it beside the first question, which a busy machine outlasts.
 from porchlight.cache.v1 import cache_service_pb2_grpc as pb_grpc
 
 from kit import tokens

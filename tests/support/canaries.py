@@ -26,7 +26,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-import anthropic  # noqa: F401  # The service imports it beside the first question, which a busy machine outlasts.
 import asyncpg
 import structlog
 from porchlight.cache.v1 import cache_service_pb2 as pb
