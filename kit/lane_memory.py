@@ -54,6 +54,7 @@ from kit.lane_memory_rows import (
     suppress,
     text_event,
     turn_event,
+    wants_no_texts,
 )
 
 
@@ -80,6 +81,8 @@ class MemoryLane:
         self._outbox_ids = itertools.count(1)
         self._suppressed: dict[tuple[str, str], datetime] = {}
         self._erasures: dict[str, Erased] = {}
+        self._erased_turns: dict[tuple[str, str], int] = {}
+        """Turn numbers of erased contacts: what begins anew counts on, see begin_above_erased."""
         self.stale: list[tuple[str, str, str]] = []
         """Refused writes: contact, bot, step. What the table `audit` holds."""
 
@@ -101,12 +104,12 @@ class MemoryLane:
             receive_time=now,
         )
         if event.contact_id is not None:
-            c = self._contacts.setdefault(
-                (event.tenant_id, event.contact_id),
-                ContactRow(tenant_id=event.tenant_id, contact_id=event.contact_id, owner=first_owner),
-            )
+            key = (event.tenant_id, event.contact_id)
+            begun = ContactRow(tenant_id=key[0], contact_id=key[1], owner=first_owner, kept_opt_outs=self._suppressed)
+            begun.turn_no = self._erased_turns.get(key, 0)
+            c = self._contacts.setdefault(key, begun)
             c.inbox.append(row)
-            self._know(c, {event.contact_hash, *event.address_hashes} - {""}, screened=bool(event.address_hashes))
+            self._know(c, {event.contact_hash, *event.address_hashes} - {""})
             self._learn(c, event)
             self._apply(c, row, event)
             if row.outcome == "WAITING" and (c.lease_expire_time is None or c.lease_expire_time < now):
@@ -146,11 +149,11 @@ class MemoryLane:
                 c.opt_out_time = self._clock()
                 self._put_text(c, "OPT_OUT_CONFIRMATION", event.keyword_reply)
             return "SUPPRESSED", "OPT_OUT"
-        if event.keyword is Keyword.START and (c.opt_out_time is not None or c.pause_cause == "ASKED_TO_STOP"):
+        if event.keyword is Keyword.START and wants_no_texts(c):
             c.opt_out_time, c.opt_in_time = None, self._clock()
             for hashed in c.address_hashes:
                 self._suppressed.pop((c.tenant_id, hashed), None)
-            c.pause_cause = None if c.pause_cause == "ASKED_TO_STOP" else c.pause_cause
+            c.pause_cause = "OPERATOR" if c.operator_paused else None
             self._put_text(c, "OPT_IN_CONFIRMATION", event.keyword_reply)
             return "REPLIED", "OPT_IN"
         if event.keyword is Keyword.HELP:
@@ -344,7 +347,8 @@ class MemoryLane:
         text.send_time = now if result is DeliveryResult.SENT else None
         if result is DeliveryResult.SUPPRESSED:
             keep_back(c, text, cause or "")
-        if result is DeliveryResult.DEAD and text.kind == "FIELDS":
+        unset = result in (DeliveryResult.DEAD, DeliveryResult.DRY_RUN, DeliveryResult.SUPPRESSED)
+        if text.kind == "FIELDS" and (unset or cause == "FIELDS_MISSING"):
             for key in json.loads(text.body)["fields"]:
                 c.crm_fields.pop(key, None)
         elif result in (DeliveryResult.AMBIGUOUS, DeliveryResult.DEAD) and text.kind == "REPLY":
@@ -357,6 +361,7 @@ class MemoryLane:
         """See `Lane.pause`."""
         c = self._contacts.get((tenant_id, contact_id))
         if c is not None:
+            c.operator_paused = True
             self._pause(c, "OPERATOR")
         return c is not None
 
@@ -374,25 +379,25 @@ class MemoryLane:
         c = self._contacts.get((tenant_id, contact_id))
         if c is None:
             return None
-        c.pause_cause = None
+        c.pause_cause, c.operator_paused = None, False
         return Resumed(silence=silence_of(c))
 
-    def _know(self, c: ContactRow, hashes: set[str], *, screened: bool) -> None:
-        for hashed in hashes - c.address_hashes:
+    def _know(self, c: ContactRow, hashes: set[str]) -> None:
+        c.address_hashes |= hashes
+        for hashed in c.address_hashes:
             opted_out = self._suppressed.get((c.tenant_id, hashed))
             if opted_out is not None and c.opt_in_time is not None and opted_out <= c.opt_in_time:
                 del self._suppressed[c.tenant_id, hashed]
             elif opted_out is not None:
                 c.opt_out_time = c.opt_out_time or opted_out
-        c.address_hashes |= hashes
-        c.screened = c.screened or screened
 
     async def screen(self, tenant_id: str, contact_id: str, hashes: Sequence[str]) -> str | None:
         """See `Lane.screen`."""
         c = self._contacts.get((tenant_id, contact_id))
         if c is None:
             return "CONTACT_ERASED"
-        self._know(c, set(hashes), screened=True)
+        c.screened = True
+        self._know(c, set(hashes))
         return silence_of(c)
 
     async def erase(self, tenant_id: str, contact_id: str, *, contact_hash: str, actor: str) -> Erased:
@@ -403,7 +408,8 @@ class MemoryLane:
         c = self._contacts.pop((tenant_id, contact_id), None)
         if c is not None:
             self._seen.update((tenant_id, "message", text.crm_message_id) for text in c.texts if text.crm_message_id)
-            if silence_of(c) == "DO_NOT_DISTURB" or c.opt_out_time or c.pause_cause == "ASKED_TO_STOP":
+            self._erased_turns[tenant_id, contact_id] = c.turn_no
+            if wants_no_texts(c) or c.dnd:
                 for hashed in c.address_hashes | {contact_hash}:
                     self._suppressed.setdefault((tenant_id, hashed), c.opt_out_time or self._clock())
         erased = Erased(

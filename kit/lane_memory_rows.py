@@ -79,6 +79,9 @@ class ContactRow:
     opt_out_time: datetime | None = None
     dnd: bool = False
     pause_cause: str | None = None
+    operator_paused: bool = False
+    kept_opt_outs: Mapping[tuple[str, str], datetime] = field(default_factory=dict)
+    """The lane's: the table `suppression`."""
     address_hashes: set[str] = field(default_factory=set)
     screened: bool = False
     opt_in_time: datetime | None = None
@@ -108,9 +111,22 @@ def is_ours(c: ContactRow, event: Event) -> bool:
     )
 
 
+def opted_out(c: ContactRow) -> bool:
+    """Say whether the person opted out, as this contact or as one that was erased."""
+    kept = (c.kept_opt_outs.get((c.tenant_id, hashed)) for hashed in c.address_hashes)
+    return c.opt_out_time is not None or any(
+        time is not None and (c.opt_in_time is None or time > c.opt_in_time) for time in kept
+    )
+
+
+def wants_no_texts(c: ContactRow) -> bool:
+    """Say whether the person asked for no texts, with the keyword or in other words."""
+    return opted_out(c) or c.pause_cause == "ASKED_TO_STOP"
+
+
 def silence_of(c: ContactRow) -> str | None:
     """Say why no bot may write to the contact; None when one may."""
-    if c.opt_out_time is not None:
+    if opted_out(c):
         return "OPTED_OUT"
     if c.dnd:
         return "DO_NOT_DISTURB"
@@ -194,10 +210,14 @@ def keep_back(c: ContactRow, text: TextRow, cause: str) -> None:
         return
     for row in c.inbox:
         if row.message_id in turn.message_ids and row.outcome == "REPLIED":
-            if cause == "HUMAN_TAKEOVER":
-                row.outcome, row.cause = "ESCALATED_HUMAN", cause
-            elif cause == "STALE_EPOCH" and not any(
-                other.kind is EventKind.HUMAN_MESSAGE and other.inbox_id > row.inbox_id for other in c.inbox
+            if cause == "HUMAN_TAKEOVER" or (cause == "STALE_EPOCH" and c.owner == "human"):
+                row.outcome, row.cause = "ESCALATED_HUMAN", "HUMAN_TAKEOVER"
+            elif (
+                cause == "STALE_EPOCH"
+                and silence_of(c) is None
+                and not any(
+                    other.kind is EventKind.HUMAN_MESSAGE and other.inbox_id > row.inbox_id for other in c.inbox
+                )
             ):
                 row.outcome, row.attempts = "WAITING", 0
 

@@ -592,6 +592,30 @@ async def test_pausing_by_an_operator_does_not_hide_that_the_person_asked(world)
     assert (await world.story())["pause_cause"] == "ASKED_TO_STOP"
 
 
+@pytest.mark.parametrize("first", ["the person", "the brokerage"])
+async def test_start_lifts_what_the_person_asked_for_and_leaves_the_pause_of_the_brokerage(world, first):
+    await world.says("leave me alone")
+    turn = await world.claim_one()
+    if first == "the brokerage":
+        await world.lane.pause(LOC, "c_1", actor="operator")
+    await world.complete(turn, None, effects=(Pause(),))
+    if first == "the person":
+        await world.lane.pause(LOC, "c_1", actor="operator")
+    assert (await world.story())["pause_cause"] == "ASKED_TO_STOP"
+    await world.says_keyword(Keyword.START)
+    assert (await world.story())["pause_cause"] == "OPERATOR"
+    assert (await world.says("hello?")).outcome == "SUPPRESSED"
+    assert await world.lane.resume(LOC, "c_1", actor="operator") == Resumed(silence=None)
+    assert (await world.says("are you there?")).outcome == "WAITING"
+
+
+async def test_resuming_lifts_both_pauses(world):
+    await world.replies("leave me alone", None, Pause())
+    await world.lane.pause(LOC, "c_1", actor="operator")
+    assert await world.lane.resume(LOC, "c_1", actor="operator") == Resumed(silence=None)
+    assert (await world.story())["pause_cause"] is None
+
+
 async def test_nobody_can_be_paused_or_resumed_who_never_wrote(world):
     assert not await world.lane.pause(LOC, "c_x", actor="operator")
     assert await world.lane.resume(LOC, "c_x", actor="operator") is None
@@ -654,6 +678,23 @@ async def test_message_whose_reply_was_on_its_way_when_a_human_took_over_is_the_
     assert (await world.outcomes())[0] == "ESCALATED_HUMAN"
 
 
+async def test_message_whose_reply_was_of_an_epoch_that_is_over_is_the_humans_who_has_the_contact_by_then(world):
+    await world.replies(reply="a reply")
+    (delivery,) = await world.deliveries()
+    await world.happens(EventKind.HUMAN_MESSAGE, text="I will call you")
+    await world.lane.finish_delivery(delivery, DeliveryResult.SUPPRESSED, cause="STALE_EPOCH")
+    assert (await world.outcomes())[0] == "ESCALATED_HUMAN"
+
+
+async def test_message_of_an_epoch_that_is_over_is_not_answered_once_the_person_wants_no_texts(world):
+    await world.replies(reply="a reply")
+    (delivery,) = await world.deliveries()
+    await world.says_keyword(Keyword.STOP)
+    await world.lane.finish_delivery(delivery, DeliveryResult.SUPPRESSED, cause="STALE_EPOCH")
+    await world.delivers()
+    assert await world.claim() == []
+
+
 async def test_second_message_of_the_human_changes_no_epoch(world):
     await world.says()
     await world.happens(EventKind.HUMAN_MESSAGE)
@@ -703,6 +744,21 @@ async def test_turn_in_progress_cannot_write_an_erased_contact_anew(world, how):
     assert (await world.open(turn)).status is OpenStatus.UNKNOWN_CONTACT
     assert not await world.lane.release(turn, cause="BOT_DOWN", wait=seconds(0))
     assert await world.lane.timeline(LOC, "c_1", limit=10, before=None) is None
+
+
+async def test_turn_in_progress_at_an_erasure_cannot_write_into_the_contact_that_begins_anew(world):
+    old = []
+    for _ in range(3):
+        await world.says("my secret")
+        old.append(await world.claim_one())
+        await world.erases()
+    await world.says("me again")
+    new = await world.claim_one()
+    for turn in old:
+        assert not await world.lane.release(turn, cause="BOT_DOWN", wait=seconds(0))
+        assert (await world.open(turn)).status is OpenStatus.STALE
+        assert await world.complete(turn, "your secret") is CompleteStatus.STALE
+    assert await world.complete(new) is CompleteStatus.COMPLETED
 
 
 async def test_delivery_under_way_finds_nothing_to_mark_after_an_erasure(world):
@@ -770,11 +826,36 @@ async def test_reply_to_somebody_of_unknown_address_is_screened_while_opt_outs_a
     assert (await world.says("hi", contact_id="c_2")).outcome == "SUPPRESSED"
 
 
-async def test_reply_to_somebody_whose_address_is_known_needs_no_screening(world):
+async def test_event_that_names_one_address_does_not_save_the_look_at_the_others(world):
     await world.says_keyword(Keyword.STOP)
     await world.erases()
-    await world.replies(contact_id="c_2", contact_hash="hash of c_2", address_hashes=("another phone",))
-    assert [delivery.unscreened for delivery in await world.deliveries()] == [False]
+    await world.replies(contact_id="c_2", contact_hash="hash of c_2", address_hashes=("mail",))
+    assert [delivery.unscreened for delivery in await world.deliveries()] == [True]
+
+
+async def test_opt_out_kept_at_an_erasure_silences_another_contact_of_the_same_address(world):
+    other = {"contact_id": "c_2", "contact_hash": "hash of c_2"}
+    await world.says("hello", address_hashes=("phone",))
+    await world.says_keyword(Keyword.STOP)
+    await world.delivers()
+    await world.replies(**other, address_hashes=("phone",))
+    await world.erases()
+    assert await world.delivers() == []
+    assert await world.lane.resume(LOC, "c_2", actor="operator") == Resumed(silence="OPTED_OUT")
+    assert (await world.says("hi", **other)).outcome == "SUPPRESSED"
+    assert (await world.story("c_2"))["opted_out"]
+    await world.says("START", keyword=Keyword.START, keyword_reply="welcome", **other)
+    assert (await world.says("hi", **other)).outcome == "WAITING"
+
+
+async def test_start_outweighs_an_older_opt_out_that_is_kept_only_afterwards(world):
+    other = {"contact_id": "c_2", "contact_hash": "hash of c_2"}
+    await world.says("hello", address_hashes=("phone",))
+    await world.says_keyword(Keyword.STOP)
+    await world.says("STOP", keyword=Keyword.STOP, keyword_reply="bye", **other, address_hashes=("phone",))
+    await world.says("START", keyword=Keyword.START, keyword_reply="welcome", **other)
+    await world.erases()
+    assert (await world.says("hi", **other)).outcome == "WAITING"
 
 
 async def test_nobody_needs_screening_while_no_opt_out_is_kept(world):
@@ -955,10 +1036,19 @@ async def test_only_fields_that_changed_go_out(world):
     assert [json.loads(text) for text in (await world.delivers())[1:]] == [{"fields": {"contact.porchlight_score": 60}}]
 
 
-async def test_fields_that_the_crm_refused_go_out_again(world):
+@pytest.mark.parametrize(
+    ("result", "cause"),
+    [
+        (DeliveryResult.DEAD, "CRM_400"),
+        (DeliveryResult.DRY_RUN, None),
+        (DeliveryResult.SUPPRESSED, "FIELDS_MISSING"),
+        (DeliveryResult.SENT, "FIELDS_MISSING"),
+    ],
+)
+async def test_fields_that_the_crm_did_not_take_go_out_again(world, result, cause):
     await world.replies("hello", None, scored(40))
     (delivery,) = await world.deliveries()
-    await world.lane.finish_delivery(delivery, DeliveryResult.DEAD, cause="CRM_400")
+    await world.lane.finish_delivery(delivery, result, cause=cause)
     await world.replies("hello", None, scored(40))
     assert len(await world.deliveries()) == 1
 

@@ -131,6 +131,13 @@ async def test_person_who_opted_out_and_was_erased_gets_no_reply_under_a_new_con
     assert crm.texts == []
 
 
+async def test_score_counts_an_opt_out_that_was_learned_by_looking(database, lane, eraser):
+    await opted_out_and_erased(lane, eraser)
+    await says(lane, "c_2")
+    await lane.screen(LOC, "c_2", ADDRESSES.of_profile(LOC, ADA))
+    assert await rows(database.admin_url, "select score_due from porchlight.contact") == [{"score_due": True}]
+
+
 async def test_reply_waits_while_the_crm_cannot_say_to_whom_it_goes(database, lane, eraser):
     await opted_out_and_erased(lane, eraser)
     crm = MemoryCrm(reachable=False, profiles={(LOC, "c_2"): {"phone": "206 555 0199"}})
