@@ -10,7 +10,7 @@ LANGGRAPH := bench/handoff_safety/langgraph
 LITELLM := bench/litellm
 LOCK := uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header --no-emit-index-url --no-annotate pyproject.toml --extra build
 
-.PHONY: up test check format bench bench-cma bench-conversations bench-handoff bench-handoff-safety bench-stampede bench-cache protos docs pictures lock clean
+.PHONY: up test check format bench bench-cma bench-conversations bench-handoff bench-handoff-safety bench-stampede bench-cache bench-cache-replay protos docs pictures lock clean
 
 up: $(RUNTIME)       # stores, migrations, all services, until Ctrl-C; prints `ready` and the URLs
 	@exec $(BIN)/porchlight up

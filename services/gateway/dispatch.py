@@ -46,7 +46,7 @@ def back_off_seconds(failures: int, *, contacts: int = 1) -> float:
     """Return how long a contact's turn waits after so many failures in a row: 0.5 s, doubling up to a longest wait.
 
     That is 1 s for a few contacts, so that a bot that is back answers soon, and longer
-    the more contacts fail, up to 10 s: together they ask 50 times a second at most.
+    the more contacts fail, up to 10 s: up to 500 of them ask 50 times a second together.
 
     >>> [back_off_seconds(failures) for failures in (1, 2, 5)]
     [0.5, 1.0, 1.0]

@@ -29,7 +29,7 @@ pytestmark = [
 
 AFTER_LEASE = timedelta(seconds=2)
 SLACK = timedelta(seconds=20)
-"""For a machine that is busy with something else; what was measured stands in docs/guarantees.md."""
+"""For a machine that is busy with something else; what was measured stands in docs/claims.md."""
 CHOSEN = [case for case, held in POINTS.items() if held.always or os.environ.get("PORCHLIGHT_TEST_POINTS") == "all"]
 
 
