@@ -18,7 +18,7 @@ from kit.errors import StoreUnavailable
 from kit.log import describe, get_logger
 from services.cache import metrics
 from services.cache.behind import write_behind
-from services.cache.labels import FEEDBACK, Label, LabelStore
+from services.cache.labels import FEEDBACK, Label, MemoryLabelStore
 
 log = get_logger()
 
@@ -116,7 +116,7 @@ class Journal(Protocol):
 class MemoryJournal:
     """Keeps answers in a dict; `lost` makes it unavailable. Knows nothing of calls to Claude."""
 
-    labels: LabelStore
+    labels: MemoryLabelStore
     kept: dict[str, AnswerRow] = field(default_factory=dict)
     verdicts: dict[str, tuple[str, str]] = field(default_factory=dict)
     lost: bool = False

@@ -60,16 +60,6 @@ class KeptLabel:
     """For how many requests, all times together."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class AuditCount:
-    """What audits or feedback say of a prompt's version."""
-
-    prompt_version: str
-    source: str
-    times: int
-    wrong_times: int
-
-
 class LabelStore(Protocol):
     """Where labels are kept, for all processes. Everything raises StoreUnavailable when it does not answer."""
 
@@ -80,12 +70,6 @@ class LabelStore(Protocol):
         self, tenant_id: str, prompt: str, version: int, *, after: int = 0, most: int = 10_000
     ) -> Sequence[KeptLabel]:
         """Return a tenant's labels of a prompt's version that changed after `after`, in the order of their changes."""
-
-    async def of_key(self, tenant_id: str, key_id: str) -> Sequence[KeptLabel]:
-        """Return the labels of a key."""
-
-    async def audit_counts(self, *, days: int) -> Sequence[AuditCount]:
-        """Return what audits and feedback of the last days say, by prompt version and source."""
 
 
 @dataclass
@@ -124,20 +108,6 @@ class MemoryLabelStore:
         """Return the labels of a key."""
         self._answer()
         return [kept for (tenant, key, _), kept in self.kept.items() if (tenant, key) == (tenant_id, key_id)]
-
-    async def audit_counts(self, *, days: int) -> Sequence[AuditCount]:
-        """Return what audits and feedback say; nothing in memory is older than a day."""
-        self._answer()
-        sums: dict[tuple[str, str], tuple[int, int]] = {}
-        for kept in self.kept.values():
-            if kept.label.source in (AUDIT, FEEDBACK):
-                name = (f"{kept.label.prompt}@{kept.label.prompt_version}", kept.label.source)
-                times, wrong = sums.get(name, (0, 0))
-                sums[name] = (times + kept.times, wrong + kept.wrong_times)
-        return [
-            AuditCount(prompt_version=version, source=source, times=times, wrong_times=wrong)
-            for (version, source), (times, wrong) in sorted(sums.items())
-        ]
 
     def _answer(self) -> None:
         if self.lost:

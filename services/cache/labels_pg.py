@@ -5,7 +5,7 @@ from dataclasses import asdict
 from typing import Any
 
 from kit.pg.pool import Pool
-from services.cache.labels import AuditCount, KeptLabel, Label
+from services.cache.labels import KeptLabel, Label
 
 
 class PgLabelStore:
@@ -24,14 +24,6 @@ class PgLabelStore:
         """Return a tenant's labels of a prompt's version that changed after `after`, in the order of their changes."""
         rows = await self._pool.fetch("select read_labels($1, $2, $3, $4, $5)", tenant_id, prompt, version, after, most)
         return [_kept(row[0]) for row in rows]
-
-    async def of_key(self, tenant_id: str, key_id: str) -> Sequence[KeptLabel]:
-        """Return the labels of a key."""
-        return [_kept(row[0]) for row in await self._pool.fetch("select labels_of($1, $2)", tenant_id, key_id)]
-
-    async def audit_counts(self, *, days: int) -> Sequence[AuditCount]:
-        """Return what audits and feedback of the last days say, by prompt version and source."""
-        return [AuditCount(**row[0]) for row in await self._pool.fetch("select audit_counts($1)", days)]
 
 
 def _kept(row: Mapping[str, Any]) -> KeptLabel:

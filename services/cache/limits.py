@@ -14,14 +14,12 @@ class Priority(IntEnum):
 
     LIVE = 0
     """A person waits for it."""
-    REFRESH = 1
-    """It makes an old answer new."""
-    AUDIT = 2
+    AUDIT = 1
     """It checks an answer that was given."""
 
 
 # What a call may use of every limit: the rest stays free for people who wait.
-SHARES: Final[Mapping[Priority, float]] = {Priority.LIVE: 1.0, Priority.REFRESH: 0.8, Priority.AUDIT: 0.6}
+SHARES: Final[Mapping[Priority, float]] = {Priority.LIVE: 1.0, Priority.AUDIT: 0.6}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -75,6 +75,9 @@ class PromptArchive(Protocol):
     async def state(self, name: str) -> PromptState | None:
         """Return a prompt; None when there is none."""
 
+    async def before(self, name: str, label: str) -> int:
+        """Return the version that a label pointed at before its last move; 0 when it never pointed elsewhere."""
+
     async def versions(self, name: str, *, below: int, most: int) -> Sequence[Version]:
         """Return versions below a number, newest first."""
 
@@ -133,6 +136,11 @@ class MemoryPromptStore:
             return None
         changes = tuple(reversed(self._kept[name].changes))[:MOST_CHANGES]
         return self._state(name, changes)
+
+    async def before(self, name: str, label: str) -> int:
+        """Return the version that a label pointed at before its last move."""
+        moves = reversed(self._kept.get(name, _Kept()).changes)
+        return next((each.version_before for each in moves if each.label == label), 0)
 
     async def versions(self, name: str, *, below: int, most: int) -> Sequence[Version]:
         """Return versions below a number, newest first."""

@@ -111,8 +111,8 @@ class PromptDesk:
 
     async def roll_back(self, name: str, label: str, *, etag: str, author: str, reason: str) -> PromptState:
         """Point a label back at the version before its last move; raises as `set_label` does."""
-        state = await self.state(name)
-        before = next((each.version_before for each in state.changes if each.label == label), 0)
+        await self.state(name)
+        before = await self._archive.before(name, label)
         if not before:
             raise PromptNotFound(f"{label} of {name} never pointed elsewhere", prompt=name, label=label)
         return await self.set_label(name, label, before, etag=etag, author=author, reason=reason)

@@ -30,6 +30,10 @@ class PgPromptStore:
         found = await self._pool.fetchval("select find_prompt($1)", name)
         return None if found is None else _state(found)
 
+    async def before(self, name: str, label: str) -> int:
+        """Return the version that a label pointed at before its last move; 0 when it never pointed elsewhere."""
+        return int(await self._pool.fetchval("select label_before($1, $2)", name, label))
+
     async def versions(self, name: str, *, below: int, most: int) -> Sequence[Version]:
         """Return versions below a number, newest first."""
         rows = await self._pool.fetch("select prompt_versions($1, $2, $3)", name, below, most)

@@ -4,6 +4,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import asyncpg
 import pytest
@@ -128,7 +129,7 @@ async def test_persons_word_is_kept_counted_and_becomes_a_label(house: House):
     assert known is not None
     assert (known["verdict"], known["verdict_by"]) == ("wrong", "operator")
     assert known["labels"] == [{"source": "feedback", "times": 1, "wrong_times": 1}]
-    (kept,) = await house.labels.of_key("loc_1", ROW.key_id)
+    (kept,) = await house.labels.read("loc_1", "lead.extract", 3)
     assert kept.label == Label(
         tenant_id="loc_1",
         prompt="lead.extract",
@@ -155,7 +156,7 @@ async def test_answer_that_is_nobodys_to_share_becomes_no_label(house: House):
     await given(house, replace(ROW, analysis=""))
     judged = await house.journal.judge("loc_1", ROW.answer_id, WRONG, "operator")
     assert judged is not None and judged.changed
-    assert await house.labels.of_key("loc_1", ROW.key_id) == []
+    assert await house.labels.read("loc_1", "lead.extract", 3) == []
 
 
 def a_call(call_id: str, **changed: object) -> CallRow:
@@ -235,7 +236,7 @@ async def test_audits_count_in_the_hour_of_the_audit(pool: Pool):
     labels = PgLabelStore(pool)
     await PgJournal(pool).record([ROW], now=100.0)
     await PgJournal(pool).judge("loc_1", ROW.answer_id, RIGHT, "operator")
-    (label,) = [each.label for each in await labels.of_key("loc_1", ROW.key_id)]
+    (label,) = [each.label for each in await labels.read("loc_1", "lead.extract", 3)]
     for source, wrong in ((AUDIT, False), (AUDIT, True), ("upstream", False)):
         await labels.record(replace(label, source=source, wrong=wrong))
     tiers = (await PgJournal(pool).sums("loc_1", "", hours=1)).tiers
@@ -254,6 +255,27 @@ async def test_only_the_newest_answers_are_kept_and_all_are_counted(pool: Pool):
     assert kept == [False] * 2 + [True] * 4
     (tier,) = (await journal.sums("", "", hours=1)).tiers
     assert tier.answers == 6
+
+
+async def test_sums_end_after_400_days_and_calls_after_180(pool: Pool, database: Database):
+    async def rows(table: str) -> int:
+        return int(await admin.fetchval(f"select count(*) from porchlight.{table}"))
+
+    async def told(days: int) -> None:
+        await admin.execute(
+            "insert into clock_shift values (true, $1) on conflict (only_row) do update set shift = $1",
+            timedelta(days=days),
+        )
+        await PgLedger(pool).record(a_call(f"call {days}"))
+        await PgJournal(pool).record([replace(ROW, answer_id=f"{days:032x}")], now=100.0)
+
+    admin = await open_pool(database.admin_url, name="test")
+    seen = []
+    for days in (0, 179, 181, 399, 401):
+        await told(days)
+        seen.append([await rows(table) for table in ("completion", "completion_hour", "answer_hour")])
+    await admin.close()
+    assert seen == [[1, 1, 1], [2, 2, 2], [2, 3, 3], [1, 4, 4], [2, 4, 4]]
 
 
 async def test_writers_and_judges_at_once_do_not_wait_in_a_circle(pool: Pool):

@@ -9,7 +9,7 @@ import pytest
 from kit.pg.pool import Pool, open_pool
 from services.cache.generations import GenerationStore, MemoryGenerationStore
 from services.cache.generations_pg import PgGenerationStore
-from services.cache.labels import AUDIT, FEEDBACK, AuditCount, Label, LabelStore, MemoryLabelStore
+from services.cache.labels import AUDIT, Label, LabelStore, MemoryLabelStore
 from services.cache.labels_pg import PgLabelStore
 from tests.support.stores import Database
 
@@ -48,8 +48,7 @@ async def test_label_comes_back_as_it_was_kept(labels: LabelStore):
     await labels.record(LABEL)
     (kept,) = await labels.read("loc_1", "lead.extract", 3)
     assert (kept.label, kept.times, kept.wrong_times) == (LABEL, 1, 0)
-    assert [each.label for each in await labels.of_key("loc_1", LABEL.key_id)] == [LABEL]
-    assert await labels.of_key("loc_2", LABEL.key_id) == []
+    assert await labels.read("loc_2", "lead.extract", 3) == []
 
 
 async def test_same_source_counts_up_with_its_newest_analysis_and_moves_to_the_end(labels: LabelStore):
@@ -66,20 +65,6 @@ async def test_labels_of_another_version_are_not_read(labels: LabelStore):
     await labels.record(LABEL)
     assert (await labels.read("loc_1", "lead.extract", 4), await labels.read("loc_1", "buyer.extract", 3)) == ([], [])
     assert len(await labels.read("loc_1", "lead.extract", 3, most=0)) == 0
-
-
-async def test_audits_and_feedback_are_counted_apart(labels: LabelStore):
-    for label in (
-        LABEL,
-        replace(LABEL, source=AUDIT),
-        replace(LABEL, source=AUDIT, wrong=True, key_id="2" * 32),
-        replace(LABEL, source=FEEDBACK, wrong=True),
-    ):
-        await labels.record(label)
-    assert await labels.audit_counts(days=30) == [
-        AuditCount(prompt_version="lead.extract@3", source=AUDIT, times=2, wrong_times=1),
-        AuditCount(prompt_version="lead.extract@3", source=FEEDBACK, times=1, wrong_times=1),
-    ]
 
 
 async def test_every_invalidation_has_the_next_number_and_is_told_once(generations: GenerationStore):
@@ -101,7 +86,6 @@ async def test_other_roles_may_neither_invalidate_nor_read_labels(database: Data
         pool = await open_pool(database.url(service), name="test")
         for sql in (
             "select invalidate_answers('{}')",
-            "select labels_of('', '')",
             "select read_labels('', '', 1, 0, 1)",
         ):
             with pytest.raises(asyncpg.InsufficientPrivilegeError):

@@ -11,9 +11,10 @@ import pytest
 from kit.pg.pool import Pool, open_pool
 from kit.prompt_file import PromptFile, parse, render
 from migrations.prompts import load_prompts
-from services.cache.generations import GenerationStore, MemoryGenerationStore
+from services.cache.generations import Generations, GenerationStore, MemoryGenerationStore
 from services.cache.generations_pg import PgGenerationStore
-from services.cache.prompt_archive import MemoryPromptStore, PromptArchive, PromptState, Put
+from services.cache.prompt_archive import MOST_CHANGES, MemoryPromptStore, PromptArchive, PromptState, Put
+from services.cache.prompt_desk import PromptDesk
 from services.cache.prompts_pg import PgPromptStore
 from tests.support.stores import Database
 
@@ -147,6 +148,18 @@ async def test_saying_it_again_is_no_change_whatever_was_looked_at(house: House)
 async def test_label_at_a_version_that_does_not_exist_is_missing(house: House):
     await house.release(FIRST)
     assert (await point(house, 2)).missing
+
+
+async def test_label_goes_back_however_often_others_moved_since(house: House):
+    await house.release(FIRST)
+    await create(house, MINE)
+    await point(house, 2)
+    for number in range(MOST_CHANGES):
+        await point(house, 1 + number % 2, label="trial")
+    desk = PromptDesk(house.archive, Generations(house.generations, None, seconds=lambda: 0.0, forget=lambda: None))
+    etag = (await state(house)).etag
+    moved = await desk.roll_back("lead.extract", "production", etag=etag, author="operator", reason="it read worse")
+    assert (moved.labels["production"], moved.labels["trial"]) == (1, 2)
 
 
 async def test_every_move_of_a_label_is_an_invalidation(house: House):
