@@ -91,7 +91,7 @@ async def test_student_answers_what_claude_said_of_others_and_is_checked_and_sto
         await until(seen)
 
     assert (await analyze(stub, "what is new", asked="intent")).tier == pb.TIER_UPSTREAM
-    await until(has_learned, seconds=60.0)  # a process of its own learns, and has to start first
+    await until(has_learned, seconds=100.0)  # a process of its own learns, and has to start first
     answer = await analyze(stub, "ready to find a house or a condo", asked="intent")
     assert answer.tier == pb.TIER_STUDENT
     assert json.loads(answer.analysis)["intent"]["value"] == "buy"

@@ -536,15 +536,14 @@ def play(database: Database, *, sequences: int, number: int) -> Counter[str]:
 
 
 COMMON: Final = (
-    *(str(("DENIED", rule, False)) for rule in ("OWNERSHIP", "ROUTE", "CYCLE")),
-    *(str((state, "", False)) for state in ("PENDING", "ACCEPTED")),
-    *("REPLAYED", "REUSED", "DONE", "COMPLETED", "SENT", "WAITING", "SUPPRESSED"),
+    *(str(("DENIED", rule, False)) for rule in ("OWNERSHIP", "ROUTE", "CONSENT", "CYCLE", "QUOTA")),
+    *(str((state, "", False)) for state in ("PENDING", "ACCEPTED", "STALE")),
+    *("REPLAYED", "REUSED", "DONE", "COMPLETED", "FINISHED", "SENT", "WAITING", "SUPPRESSED"),
 )
 RARE: Final = (
-    *(str(("DENIED", rule, False)) for rule in ("CONSENT", "QUOTA", "EVIDENCE")),
-    str(("STALE", "", False)),
+    str(("DENIED", "EVIDENCE", False)),
     str(("PENDING", "", True)),
-    *("FINISHED", "OPEN", "DECLINED", "EXPIRED", "STALE", "NOT SENT", "ESCALATED_HUMAN", "REPLIED"),
+    *("OPEN", "DECLINED", "EXPIRED", "STALE", "NOT SENT", "ESCALATED_HUMAN", "REPLIED"),
 )
 """What must have come of some act, of few or of many sequences, or they show less than they promise."""
 
