@@ -35,7 +35,10 @@ FRESH_LEAST: Final = 100
 FRESH_SHARE: Final = 0.2
 """It learns again when so many labels are new, at least, and such a share of what it knows."""
 LOOK_SECONDS: Final = 10.0
-PAGE: Final = 10_000
+MOST_WAITS: Final = 360
+"""So many looks, an hour of them, are let pass at most before a teacher that goes on breaking is asked again."""
+PAGE: Final = 250
+"""Labels that are read at once; for as long as that takes, some milliseconds, nobody is answered."""
 
 
 class Encoder(Protocol):
@@ -70,6 +73,10 @@ class _Class:
     read: int = 0
     """The last change of a label that was read."""
     fresh: int = 0
+    failures: int = 0
+    """Of its teacher, in a row."""
+    waits: int = 0
+    """Looks to let pass for them."""
     learned: Learned | None = None
     version: str = ""
     watch: Watch | None = None
@@ -182,12 +189,17 @@ class TaughtStudent:
             known = [each for each in mine.examples.values() if each is not None]
             if mine.fresh < max(FRESH_LEAST, FRESH_SHARE * len(known)):
                 continue
+            if mine.waits:
+                mine.waits -= 1
+                continue
             try:
                 learned = await self._train(known, target=TARGET, quality=self._encoder is not None)
             except TrainingFailed as failed:
                 log.error("worker.failed", worker="student", **describe(failed))
+                mine.waits = min(2**mine.failures - 1, MOST_WAITS)
+                mine.failures += 1
                 continue
-            mine.fresh = 0
+            mine.fresh = mine.failures = 0
             # Who watches needs it, and nobody who asks shall wait until it is read from disk.
             await asyncio.to_thread(importlib.import_module, "scipy.special")
             if learned is not None:

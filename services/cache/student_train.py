@@ -10,10 +10,10 @@ import json
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Final
 
 import numpy as np
+import orjson
 
 from services.cache.canonical import State
 from services.cache.student_model import Example, Learned, learn
@@ -32,19 +32,22 @@ async def train(examples: Sequence[Example], *, target: float, quality: bool) ->
     """Learn in a process of its own; see `learn`.
 
     Raises:
-        TrainingFailed: It ended without an answer, or took longer than `LONGEST_SECONDS`.
+        TrainingFailed: It did not start, ended without an answer, or took longer than `LONGEST_SECONDS`.
     """
-    given = json.dumps({"examples": [asdict(each) for each in examples], "target": target, "quality": quality})
-    process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-m",
-        __name__,
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-    )
+    given = await asyncio.to_thread(_lines, examples, target=target, quality=quality)
+    try:
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            __name__,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+    except OSError as error:
+        raise TrainingFailed("did not start") from error
     try:
         async with asyncio.timeout(LONGEST_SECONDS):
-            answer, _ = await process.communicate(given.encode())
+            answer, _ = await process.communicate(given)
     except TimeoutError:
         raise TrainingFailed("took too long") from None
     finally:
@@ -53,7 +56,12 @@ async def train(examples: Sequence[Example], *, target: float, quality: bool) ->
             await process.wait()
     if process.returncode != 0:
         raise TrainingFailed(f"ended with code {process.returncode}")
-    return unpack(answer) if answer else None
+    return await asyncio.to_thread(unpack, answer) if answer else None
+
+
+def _lines(examples: Sequence[Example], *, target: float, quality: bool) -> bytes:
+    # One by one: who answers people meanwhile gets the interpreter between two examples, and not within one call.
+    return b"\n".join(orjson.dumps(each) for each in ({"target": target, "quality": quality}, *examples))
 
 
 def pack(learned: Learned) -> bytes:
@@ -92,13 +100,14 @@ def unpack(data: bytes) -> Learned:
 def main() -> None:
     """Read examples, learn, write."""
     os.nice(NICE)
-    given = json.load(sys.stdin)
+    told, *lines = sys.stdin.buffer.read().split(b"\n")
+    given = orjson.loads(told)
     encode = None
     if given["quality"]:
         from services.cache.student_minilm import MiniLm
 
         encode = MiniLm().encode
-    examples = [Example(**{**each, "state": State(**each["state"])}) for each in given["examples"]]
+    examples = [Example(**{**each, "state": State(**each["state"])}) for each in map(orjson.loads, lines)]
     learned = learn(examples, target=given["target"], encode=encode)
     if learned is not None:
         sys.stdout.buffer.write(pack(learned))

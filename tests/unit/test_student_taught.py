@@ -194,3 +194,25 @@ async def test_labels_that_do_not_answer_and_a_teacher_that_breaks_leave_it_as_i
     trainer.broken = False
     await student.learn()
     assert (await guess(student)).version != before.version
+
+
+async def test_a_teacher_that_goes_on_breaking_is_asked_ever_more_seldom_and_as_often_as_ever_once_it_teaches(
+    student, store, trainer
+):
+    trainer.broken = True
+    await tell(store)
+    await guess(student)
+    asked = []
+    for _ in range(16):
+        await student.learn()
+        asked.append(len(trainer.given))
+    assert asked == [1, 2, 2, 3, 3, 3, 3, *[4] * 8, 5]
+    trainer.broken = False
+    for _ in range(16):
+        await student.learn()
+    assert len(trainer.given) == 6 and await guess(student) is not None
+    trainer.broken = True
+    await tell(store, [(side, f"{said} now") for side, said in SAYINGS])
+    for _ in range(2):
+        await student.learn()
+    assert len(trainer.given) == 8
