@@ -27,7 +27,10 @@ settings.register_profile("porchlight", deadline=None)
 settings.load_profile("porchlight")
 
 SHARED = {"system", "system_without_model"}
-SHARING = {f"tests/flow/test_{name}.py" for name in ("buyer_story", "erase", "phone_page", "seller_story", "stories")}
+SHARING = {
+    "tests/docs/test_readme.py",
+    *(f"tests/flow/test_{name}.py" for name in ("buyer_story", "erase", "phone_page", "seller_story", "stories")),
+}
 NEVER_SKIPPED = {"postgres", "database", "valkey", "valkey_server", "told"} | SHARED
 
 
