@@ -98,9 +98,11 @@ class Pool:
     async def _lend(self) -> PoolConnectionProxy[Record]:
         while self._idle:
             connection, since = self._idle.pop()
-            if not connection.is_closed() and asyncio.get_running_loop().time() - since < IDLE_SECONDS:
-                return connection
-            connection.terminate()
+            # One that was lost while it lay here has gone back to asyncpg by itself, and answers nothing any more.
+            with contextlib.suppress(asyncpg.InterfaceError):
+                if not connection.is_closed() and asyncio.get_running_loop().time() - since < IDLE_SECONDS:
+                    return connection
+                connection.terminate()
             await self._pool.release(connection)
         return await self._pool.acquire(timeout=CONNECT_SECONDS)
 

@@ -8,6 +8,7 @@ import pytest
 from kit.errors import StoreUnavailable
 from kit.pg import pool as pools
 from sandbox.child import free_port
+from tests.support.gateway import until
 
 
 @pytest.fixture
@@ -77,6 +78,17 @@ async def test_a_connection_that_is_cut_is_unavailable_and_the_next_one_works(po
     with pytest.raises(StoreUnavailable):
         await pool.fetchval("SELECT pg_terminate_backend(pg_backend_pid())")
     await pools.ping(pool)
+
+
+async def test_connections_that_were_lost_while_idle_are_passed_over(pool, database):
+    async with pool.acquire() as one, pool.acquire() as other:
+        pids = [each.get_server_pid() for each in (one, other)]
+    admin = await asyncpg.connect(database.admin_url)
+    await admin.execute("SELECT pg_terminate_backend(pid) FROM unnest($1::int[]) AS pid", pids)
+    await admin.close()
+    await until(lambda: all(one._con is None for one, _ in pool._idle))
+    await pools.ping(pool)
+    assert await asyncio.gather(*(pool.fetchval("SELECT $1::int", n) for n in range(4))) == list(range(4))
 
 
 async def test_a_statement_that_takes_too_long_is_unavailable(pool):
