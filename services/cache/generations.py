@@ -12,13 +12,13 @@ Postgres, through which alone one invalidates, leaves nothing to be learned.
 """
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from kit.errors import StoreUnavailable
 from kit.log import get_logger
+from kit.rest import rest
 from services.cache import metrics
 from services.cache.entry import LIFE_SECONDS, Entry
 from services.cache.prompts import LABELS
@@ -192,9 +192,7 @@ class Generations:
             began = self._seconds()
             await self.refresh()
             metrics.TRUSTED.set(self.trusted)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(max(0.05, POLL_SECONDS - (self._seconds() - began))):
-                    await stop.wait()
+            await rest(stop, max(0.05, POLL_SECONDS - (self._seconds() - began)))
 
     def _learn(self, news: News, at: float) -> None:
         if self._sure_at is not None and any(tag != LABELS and not tag.startswith(key_tag("")) for tag in news.tags):

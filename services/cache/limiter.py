@@ -7,7 +7,6 @@ to survive there; without a board each keeps to its share.
 """
 
 import asyncio
-import contextlib
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from kit.errors import BudgetExhausted
+from kit.rest import rest
 from services.cache import metrics
 from services.cache.limits import NOTHING, SHARES, Priority, Use, Window
 
@@ -154,9 +154,7 @@ class Limiter:
         """Beat until `stop`."""
         while not stop.is_set():
             await self.beat()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(BEAT_SECONDS):
-                    await stop.wait()
+            await rest(stop, BEAT_SECONDS)
 
     async def _write(self, model: str, used: Use, wanted: Use, limit: Use) -> str | None:
         if self._board is None:

@@ -19,6 +19,7 @@ from kit.errors import PorchlightError, StoreUnavailable
 from kit.log import describe, get_logger
 from kit.pg.pool import open_pool
 from kit.process import Served
+from kit.rest import rest
 from kit.rpc import context
 from services.cache import metrics, prompt_server, wire, wire_review
 from services.cache.analyze import Analyses
@@ -336,9 +337,7 @@ async def _keep_fresh(prompts: Prompts, recorder: Recorder, stop: asyncio.Event)
             # does not understand must not take the cached answers away too.
             except Exception as error:  # noqa: BLE001
                 log.error("worker.failed", worker="refresh", **describe(error))
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(REFRESH_SECONDS):
-                await stop.wait()
+        await rest(stop, REFRESH_SECONDS)
 
 
 async def _last_write(writer: Recorder | JournalWriter) -> None:

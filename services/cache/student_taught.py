@@ -6,7 +6,6 @@ or goes on with what it knew, and Claude is asked.
 """
 
 import asyncio
-import contextlib
 import importlib
 from collections.abc import Awaitable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -14,6 +13,7 @@ from typing import Any, Final, Protocol
 
 from kit.errors import StoreUnavailable
 from kit.log import describe, get_logger
+from kit.rest import rest
 from services.cache import metrics
 from services.cache.canonical import State
 from services.cache.labels import FEEDBACK, KeptLabel, LabelStore
@@ -174,9 +174,7 @@ class TaughtStudent:
             # Protects the worker: labels that this version cannot learn from leave the student as it is.
             except Exception as error:  # noqa: BLE001
                 log.error("worker.failed", worker="student", **describe(error))
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_SECONDS):
-                    await stop.wait()
+            await rest(stop, LOOK_SECONDS)
 
     async def learn(self) -> None:
         """Read what is new, and let those learn who have enough of it.

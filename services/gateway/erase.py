@@ -8,6 +8,7 @@ from typing import Final
 from kit.errors import PorchlightError, StoreUnavailable
 from kit.lane import Erased, Lane
 from kit.log import get_logger
+from kit.rest import rest
 from services.gateway.addresses import Addresses
 
 SWEEP_SECONDS: Final = 2.0
@@ -48,9 +49,7 @@ class Eraser:
                 for erased in await self._lane.open_erasures(limit=_AT_ONCE):
                     if await self._cleared(erased):
                         await self._lane.close_erasure(erased)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SWEEP_SECONDS):
-                    await stopping.wait()
+            await rest(stopping, SWEEP_SECONDS)
 
     async def _cleared(self, erased: Erased) -> bool:
         try:

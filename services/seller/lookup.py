@@ -7,6 +7,7 @@ from typing import Any, Final
 from kit.bot.spec import Situation
 from kit.errors import PorchlightError
 from kit.log import get_logger
+from kit.rest import rest
 from kit.rpc.context import remaining_seconds
 from services.seller.market import Knowledge
 from services.seller.valuation import Valuations
@@ -59,8 +60,4 @@ class Lookup:
             except PorchlightError as error:
                 # No sales yet, or no store: the bot talks all the same, and says nothing of value.
                 log.info("lookup.failed", bot="seller", cause=error.reason)
-            try:
-                async with asyncio.timeout(WARM_EVERY_SECONDS):
-                    await stopping.wait()
-            except TimeoutError:
-                continue
+            await rest(stopping, WARM_EVERY_SECONDS)
