@@ -122,9 +122,10 @@ class Arbiter:
             # Whoever has the contact now, where the caller does not say.
             made = asked if asked.source_bot else replace(asked, source_bot=snapshot.owner)
             entry = _entry(made, snapshot, policy, request_id=request_id, digest=digest, offer_life=self._offer_life)
-            entry = replace(entry, claim_seconds=self._targets.claim_seconds())
-            if entry.handoff.state is State.PENDING and rules.is_probe(policy, snapshot):
-                self._targets.probe(asked.target_bot)
+            if entry.handoff.state is State.PENDING:
+                entry = replace(entry, claim_seconds=self._targets.claim_seconds())
+                if rules.is_probe(policy, snapshot):
+                    self._targets.probe(asked.target_bot)
             crash_point("handoff.before_record")
             recorded = await self._ledger.record(entry)
             if recorded is Recorded.STALE:
@@ -132,7 +133,7 @@ class Arbiter:
             if recorded is Recorded.RECORDED:
                 crash_point("handoff.after_record")
                 self._announce(entry.handoff)
-                if entry.handoff.state is State.PENDING and entry.claim_seconds:
+                if entry.claim_seconds:
                     self._targets.offer(Offer(handoff=entry.handoff, capsule=entry.capsule, attempt=1))
                 return entry.handoff, False
         raise Contended(

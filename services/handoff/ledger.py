@@ -62,7 +62,8 @@ class Entry:
     capsule: bytes = field(repr=False)
     offer_seconds: float
     claim_seconds: float = 0.0
-    """For how long whoever records an approval claims its offer, as `claim_offers` does; 0 leaves it to anybody."""
+    """For how long whoever records an approval claims its offer, as `claim_offers` does; 0 leaves it to anybody, and
+    is all that a decision without an offer may have."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -165,7 +165,7 @@ class MemoryLedger:
             expire_time=handoff.decide_time + timedelta(seconds=entry.offer_seconds),
         )
         self._put(row)
-        if entry.claim_seconds and handoff.state is State.PENDING:
+        if entry.claim_seconds:
             self._claim(row, entry.claim_seconds)
         if handoff.state not in NOT_APPROVED:
             for fact in entry.facts:

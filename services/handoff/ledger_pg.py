@@ -265,7 +265,7 @@ def _entry(entry: Entry) -> dict[str, Any]:
         "expected_version": entry.expected_version,
         "turn_no": entry.turn_no,
         "offer_seconds": entry.offer_seconds,
-        "claim_seconds": entry.claim_seconds if handoff.state is State.PENDING else 0,
+        "claim_seconds": entry.claim_seconds,
         "facts": [
             {
                 "name": fact.name,
