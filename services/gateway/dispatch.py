@@ -16,6 +16,8 @@ LEASE: Final = timedelta(seconds=TURN_SECONDS + 5.0)
 MESSAGES_MOST: Final = 20
 ATTEMPTS_MOST: Final = 3
 _FAILURES_KEPT: Final = 10_000
+FAILURE_SECONDS: Final = 60.0
+"""How long a failure counts: longer than the longest wait and the turn after it."""
 RETRIES_PER_SECOND: Final = 50
 
 TURNS: Final = metrics.counter("turns_dispatched", "Turns given to bots, by what came back.", ("bot", "outcome"))
@@ -57,6 +59,28 @@ def back_off_seconds(failures: int, *, contacts: int = 1) -> float:
     return min(0.5 * 2.0 ** (min(failures, 10) - 1), longest)
 
 
+class Failures:
+    """Whose turns failed lately, and how often in a row; who failed last stands last."""
+
+    def __init__(self) -> None:
+        self._failed: dict[tuple[str, str], tuple[int, float]] = {}
+
+    def add(self, key: tuple[str, str], *, now: float) -> tuple[int, int]:
+        """Count a failure at `now`, in seconds; return how many that makes in a row, and how many contacts failed."""
+        while self._failed:
+            oldest, (_, time) = next(iter(self._failed.items()))
+            if time > now - FAILURE_SECONDS and len(self._failed) < _FAILURES_KEPT:
+                break
+            del self._failed[oldest]
+        count = self._failed.pop(key, (0, now))[0] + 1
+        self._failed[key] = count, now
+        return count, len(self._failed)
+
+    def forget(self, key: tuple[str, str]) -> None:
+        """A turn did not fail."""
+        self._failed.pop(key, None)
+
+
 class Dispatcher:
     """A worker of the process.
 
@@ -73,7 +97,7 @@ class Dispatcher:
         self._bots = dict(bots)
         self._bell = bell
         self._most = most
-        self._failures: dict[tuple[str, str], int] = {}
+        self._failures = Failures()
         self._turns: set[asyncio.Task[None]] = set()
 
     async def __call__(self, stopping: asyncio.Event) -> None:
@@ -121,12 +145,12 @@ class Dispatcher:
         try:
             outcome = await self._ask(turn)
             crash_point("gateway.after_turn")
-            self._failures.pop((turn.tenant_id, turn.contact_id), None)
+            self._failures.forget((turn.tenant_id, turn.contact_id))
             TURNS.labels(turn.bot, outcome).inc()
             return
         except (NotTheOwner, StaleTurn) as moved:
             # Somebody else has the lane by now; nothing is ours to give back.
-            self._failures.pop((turn.tenant_id, turn.contact_id), None)
+            self._failures.forget((turn.tenant_id, turn.contact_id))
             TURNS.labels(turn.bot, moved.reason).inc()
             logger.info("turn.failed", reason=moved.reason, **facts)
             return
@@ -147,11 +171,9 @@ class Dispatcher:
         return await bot(turn)
 
     async def _give_back(self, turn: Turn, reason: str, *, refused: bool, facts: Mapping[str, object]) -> None:
-        key = (turn.tenant_id, turn.contact_id)
-        if len(self._failures) >= _FAILURES_KEPT:
-            self._failures.clear()
-        self._failures[key] = failures = self._failures.get(key, 0) + 1
-        wait = back_off_seconds(failures, contacts=len(self._failures))
+        now = asyncio.get_running_loop().time()
+        failures, contacts = self._failures.add((turn.tenant_id, turn.contact_id), now=now)
+        wait = back_off_seconds(failures, contacts=contacts)
         try:
             released = await self._lane.release(turn, cause=reason, wait=timedelta(seconds=wait), refused=refused)
         # Protects the other turns; the lease gives this one back.

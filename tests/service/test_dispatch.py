@@ -16,7 +16,7 @@ from kit.pg.listen import Doorbell
 from kit.pg.pool import open_pool
 from kit.rpc.client import call, open_channel
 from services.gateway import wire
-from services.gateway.dispatch import Dispatcher, back_off_seconds
+from services.gateway.dispatch import Dispatcher, Failures, back_off_seconds
 from tests.support.gateway import LOC, rows, running, says, shift_clock, until
 
 OUTCOMES = "select contact_id, body, outcome, cause from porchlight.inbox order by inbox_id"
@@ -232,3 +232,20 @@ async def test_turn_is_the_same_on_the_wire(lane):
 def test_back_off_grows_to_its_longest_and_stays(contacts: int, longest: float):
     waits = [back_off_seconds(failures, contacts=contacts) for failures in range(1, 50)]
     assert waits == sorted(waits) and (waits[0], waits[-1]) == (0.5, longest)
+
+
+def test_contacts_that_failed_over_a_minute_ago_make_nobody_wait_longer():
+    failures = Failures()
+    for number in range(500):
+        failures.add((LOC, f"c_{number}"), now=100.0)
+    assert failures.add((LOC, "c_500"), now=159.0) == (1, 501)
+    assert failures.add((LOC, "c_500"), now=161.0) == (2, 1)
+    assert failures.add((LOC, "c_0"), now=162.0) == (1, 2)
+
+
+def test_contact_that_keeps_failing_counts_on_until_a_turn_does_not_fail():
+    failures = Failures()
+    for number in range(9):
+        assert failures.add((LOC, "c_1"), now=30.0 * number) == (number + 1, 1)
+    failures.forget((LOC, "c_1"))
+    assert failures.add((LOC, "c_1"), now=300.0) == (1, 1)
