@@ -13,9 +13,11 @@ from typing import Any, Final
 
 from kit.log import get_logger
 from services.gateway.crm import Fields, SendResult, SendStatus
-from services.gateway.crm_calls import BROKEN, CONTACTS_VERSION, Calls, an_id
+from services.gateway.crm_calls import BROKEN, CALL_SECONDS, CONTACTS_VERSION, TOKEN_WAIT_SECONDS, Calls, an_id
 
 LOOK_UP_SECONDS: Final = 2.0
+PUT_SECONDS: Final = CALL_SECONDS + TOKEN_WAIT_SECONDS
+"""For listing the fields and setting them: together no more than any other sending takes of a delivery's lease."""
 LOOK_AGAIN_SECONDS: Final = 600.0
 """When a location that lacks a field is asked again: somebody may have made it meanwhile."""
 _NUMBERS: Final = frozenset({"NUMERICAL", "MONETORY"})
@@ -44,6 +46,13 @@ class CustomFields:
 
     async def put(self, fields: Fields) -> SendResult:
         """See `Crm.set_fields`."""
+        try:
+            async with asyncio.timeout(PUT_SECONDS):
+                return await self._put(fields)
+        except TimeoutError:
+            return SendResult(status=SendStatus.UNKNOWN, cause="CRM_TIMEOUT")
+
+    async def _put(self, fields: Fields) -> SendResult:
         try:
             location = await self._location(fields)
         except BROKEN:

@@ -12,6 +12,7 @@ import httpx2
 import pytest
 
 from kit.errors import ServiceUnavailable
+from services.gateway import crm_fields
 from services.gateway.crm import (
     Crm,
     Fields,
@@ -28,6 +29,7 @@ from services.gateway.crm import (
 )
 from services.gateway.crm_calls import open_client
 from services.gateway.crm_ghl import GhlCrm
+from services.gateway.deliver import SEND_SECONDS
 from services.gateway.rate import Bucket
 from tests.support.gateway import LOC, TOKEN, running_crm
 from tests.support.openapi import misfits, vendors
@@ -263,7 +265,7 @@ async def test_fields_that_the_location_all_lacks_are_skipped(world):
 # --- HighLevel's alone -------------------------------------------------------------------------------------------
 
 
-def a_ghl(answer: Callable[[httpx2.Request], httpx2.Response]) -> GhlCrm:
+def a_ghl(answer: Callable[[httpx2.Request], Any]) -> GhlCrm:
     client = httpx2.AsyncClient(base_url="http://crm", transport=httpx2.MockTransport(answer))
     return GhlCrm(client, token=TOKEN, monotonic=time.monotonic, call_seconds=1.0)
 
@@ -443,6 +445,20 @@ async def test_missing_field_is_reported_once_and_asked_for_again_later(capsys):
         await crm.set_fields(the_fields(score=1, grade="hot"))
     assert [request.method for request in seen] == ["GET", "PUT", "PUT", "GET", "PUT"]
     assert capsys.readouterr().out.count("field.missing") == 1
+
+
+async def test_listing_and_setting_fields_together_take_no_longer_than_a_delivery_has_for_sending(monkeypatch):
+    assert crm_fields.PUT_SECONDS <= SEND_SECONDS
+    monkeypatch.setattr(crm_fields, "PUT_SECONDS", 0.05)
+    _, answer = a_location(SCORE)
+
+    async def set_for_ever(request: httpx2.Request) -> httpx2.Response:
+        if request.method == "PUT":
+            await asyncio.Event().wait()
+        return answer(request)
+
+    set_ = await a_ghl(set_for_ever).set_fields(the_fields(score=1))
+    assert (set_.status, set_.cause) == (SendStatus.UNKNOWN, "CRM_TIMEOUT")
 
 
 @pytest.mark.parametrize("answer", [b"<html>", b"[]", b"{}", b'{"customFields": 1}'])
