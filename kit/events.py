@@ -68,7 +68,7 @@ EVENTS: Final[dict[str, str]] = {
     "reply.blocked": "the gate kept back what a bot had written; a safe sentence or nothing went out",
     "reply.refused": "a model's words for a reply were not used, and why; the written ones went out",
     "refusal.unreported": "the cache was not told that a template is none; it is kept until it ends",
-    "score.failed": "a contact's score could not be said; it is tried again",
+    "score.failed": "a contact's score could not be said; it is tried again when something new is known",
     "delivery.sent": "the CRM took a message",
     "delivery.retried": "the CRM did not take a message; it is tried again",
     "field.missing": "a custom field does not exist in the location; it is left out from now on",

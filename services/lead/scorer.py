@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+from functools import partial
 from typing import Final
 
+from kit.effects import FieldValue
 from kit.errors import StoreUnavailable
 from kit.log import describe, get_logger
+from kit.rest import rest
 from services.lead.contacts_pg import Due, PgContacts
 from services.lead.qualification import qualify
 from services.lead.writeback import fields
@@ -28,17 +31,23 @@ class Scorer:
             with contextlib.suppress(StoreUnavailable):
                 for due in await self._contacts.due_scores(_AT_ONCE):
                     await self._score(due)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(SWEEP_SECONDS):
-                    await stopping.wait()
+            await rest(stopping, SWEEP_SECONDS)
 
     async def _score(self, due: Due) -> None:
-        known = due.known
-        try:
-            scored = qualify(known.facts, messages_count=known.messages_count, opted_out=known.opted_out)
-            await self._contacts.put_score(due, fields(scored, known.facts))
-        except StoreUnavailable:
-            raise
-        # Protects the other contacts' scores from one that meets a mistake of ours.
-        except Exception as error:  # noqa: BLE001
-            log.error("score.failed", tenant_id=due.tenant_id, contact_id=due.contact_id, **describe(error))
+        # Where a score fails nothing is put out, and the contact is not due again until something new is known: were
+        # they due for ever, fifty of them would leave nobody else a turn.
+        for values in (partial(_values, due), dict[str, FieldValue]):
+            try:
+                await self._contacts.put_score(due, values())
+                return
+            except StoreUnavailable:
+                raise
+            # Protects the other contacts' scores from one that meets a mistake of ours.
+            except Exception as error:  # noqa: BLE001
+                log.error("score.failed", tenant_id=due.tenant_id, contact_id=due.contact_id, **describe(error))
+
+
+def _values(due: Due) -> dict[str, FieldValue]:
+    known = due.known
+    scored = qualify(known.facts, messages_count=known.messages_count, opted_out=known.opted_out)
+    return fields(scored, known.facts)

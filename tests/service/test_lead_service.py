@@ -23,9 +23,10 @@ from kit.pg.lane import PgLane, fact_row
 from kit.pg.pool import Pool, open_pool
 from kit.rpc.client import call, open_channel
 from kit.rpc.server import SERVING, bind, make_server
+from services.lead import scorer
 from services.lead.bot import BOT
 from services.lead.contacts_pg import PgContacts
-from services.lead.qualification import qualify
+from services.lead.qualification import Qualification, qualify
 from services.lead.scorer import Scorer
 from services.lead.server import speciality
 from services.lead.writeback import fields
@@ -175,6 +176,24 @@ async def test_scorer_goes_on_until_it_is_told_to_stop(lead: Lead) -> None:
     await lead.knows(a_fact("intent", "sell"))
     async with running(Scorer(PgContacts(lead.bot_pool))):
         await until(lambda: lead.admin.fetchval("select not score_due from porchlight.contact"))
+    assert len(await scored_fields(lead)) == 1
+
+
+async def test_contact_whose_score_cannot_be_made_is_not_due_again_before_something_new_is_known(
+    lead: Lead, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await lead.texts("hi")
+    await lead.knows(a_fact("intent", "sell"))
+
+    def broken(*_: object, **__: object) -> Qualification:
+        raise LookupError("a mistake of ours")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(scorer, "qualify", broken)
+        async with running(Scorer(PgContacts(lead.bot_pool))):
+            await until(lambda: lead.admin.fetchval("select not score_due from porchlight.contact"))
+    assert await scored_fields(lead) == []
+    await lead.knows(a_fact("renting", True))
     assert len(await scored_fields(lead)) == 1
 
 
