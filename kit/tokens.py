@@ -24,8 +24,8 @@ def digest(token: str) -> str:
 
 
 def read_token(path: Path | None) -> str:
-    """Read a process's own token; "" when it has none, which every server refuses."""
-    return "" if path is None else path.read_text().strip()
+    """Read a process's own token or another secret; "" when it has none: every server refuses an empty token."""
+    return "" if path is None else path.read_text(encoding="utf-8").strip()
 
 
 def read_callers(path: Path | None) -> dict[str, str]:

@@ -34,7 +34,7 @@ IGNORED_FIELDS = frozenset(
     """name address1 city state postalCode website inboundDndSettings dateOfBirth country gender companyName locationId
     createNewIfDuplicateAllowed""".split()
 )
-# What a brokerage creates in its settings: key, name, type. README, "Custom fields", asks for the same.
+# What a brokerage creates in its settings: key, name, type. README, "What the brokerage sees in its CRM", asks for them.
 CUSTOM_FIELDS = (
     ("contact.porchlight_score", "Porchlight score", "NUMERICAL"),
     ("contact.porchlight_grade", "Porchlight grade", "TEXT"),

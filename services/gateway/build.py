@@ -4,8 +4,8 @@ import time
 from contextlib import AsyncExitStack
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 
+import grpc
 from porchlight.bot.v1 import bot_service_pb2_grpc as bot_grpc
 from porchlight.cache.v1 import cache_service_pb2 as cache_pb
 from porchlight.cache.v1 import cache_service_pb2_grpc as cache_grpc
@@ -48,15 +48,15 @@ async def build(settings: GatewaySettings, stack: AsyncExitStack) -> Served:
     pool = await open_pool(url, name="gateway", size=12)
     stack.push_async_callback(pool.close)
     lane = PgLane(pool)
-    bots = {name: _bot(name, target, settings, stack) for name, target in settings.bot_targets.items()}
+    bots = {name: _bot(_channel(target, name, settings, stack)) for name, target in settings.bot_targets.items()}
     turns = await stack.enter_async_context(Doorbell(url, "porchlight_lane", sweep=SWEEP_SECONDS))
     texts = await stack.enter_async_context(Doorbell(url, "porchlight_outbox", sweep=SWEEP_SECONDS))
     client = await stack.enter_async_context(open_client(settings.crm_url, connections=settings.concurrent_deliveries))
     token = settings.crm_token.get_secret_value() or tokens.read_token(settings.crm_token_file)
     crm = GhlCrm(client, token=token, monotonic=time.monotonic)
-    addresses = Addresses(_read(settings.suppression_key_file).strip().encode())
+    addresses = Addresses(tokens.read_token(settings.suppression_key_file).encode())
     intake = make_intake(settings, PgLane(intake_pool), addresses)
-    eraser = Eraser(lane, _cache(settings, stack), addresses)
+    eraser = Eraser(lane, _cache(_channel(settings.cache_target, "cache", settings, stack)), addresses)
     return Served(
         servicers=[
             (
@@ -88,8 +88,8 @@ def make_intake(settings: GatewaySettings, lane: PgLane, addresses: Addresses) -
         workflow_reader=WorkflowReader(
             tenants=settings.locations, brokerage=brokerage, fields=settings.workflow_fields
         ),
-        key=read_key(_read(settings.webhook_public_key_file) or PLATFORM_KEY),
-        workflow_secret=settings.workflow_secret.get_secret_value() or _read(settings.workflow_secret_file).strip(),
+        key=read_key(tokens.read_token(settings.webhook_public_key_file) or PLATFORM_KEY),
+        workflow_secret=settings.workflow_secret.get_secret_value() or tokens.read_token(settings.workflow_secret_file),
         debounce=Debounce(
             wait=timedelta(seconds=settings.debounce_seconds),
             longest=timedelta(seconds=settings.debounce_longest_seconds),
@@ -99,18 +99,18 @@ def make_intake(settings: GatewaySettings, lane: PgLane, addresses: Addresses) -
     )
 
 
-def _read(path: Path | None) -> str:
-    return "" if path is None else path.read_text(encoding="utf-8")
-
-
-def _cache(settings: GatewaySettings, stack: AsyncExitStack) -> Invalidate:
+def _channel(target: str, service: str, settings: GatewaySettings, stack: AsyncExitStack) -> grpc.aio.Channel:
     channel = open_channel(
-        settings.cache_target,
+        target,
         token=tokens.read_token(settings.token_file),
-        service="cache",
+        service=service,
         credentials=tls.channel_credentials(settings),
     )
     stack.push_async_callback(channel.close)
+    return channel
+
+
+def _cache(channel: grpc.aio.Channel) -> Invalidate:
     stub = cache_grpc.CacheServiceStub(channel)
 
     async def invalidate(tenant_id: str, contact_id: str) -> None:
@@ -120,14 +120,7 @@ def _cache(settings: GatewaySettings, stack: AsyncExitStack) -> Invalidate:
     return invalidate
 
 
-def _bot(name: str, target: str, settings: GatewaySettings, stack: AsyncExitStack) -> Bot:
-    channel = open_channel(
-        target,
-        token=tokens.read_token(settings.token_file),
-        service=name,
-        credentials=tls.channel_credentials(settings),
-    )
-    stack.push_async_callback(channel.close)
+def _bot(channel: grpc.aio.Channel) -> Bot:
     stub = bot_grpc.BotServiceStub(channel)
 
     async def ask(turn: Turn) -> str:

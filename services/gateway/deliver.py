@@ -1,9 +1,9 @@
 """Sends what waits in the outbox: claim, send, say what became of it.
 
-The CRM has no idempotency key, so a text whose fate is unknown is looked up in the
-conversation before it is sent again; a note or a task is looked up by the reference
-that stands in it. Custom fields are set again: that changes nothing. It is looked up only after a lease has passed,
-so that a request which was still on its way has landed by then. Why so: docs/adr/0009.
+The CRM has no idempotency key, so what may have reached it is looked up before it is
+sent again: a text in the conversation, a note or a task by the reference that stands in
+it; custom fields are just set again. The first look comes a lease after the sending, when
+a request that was still on its way has landed. Why so: docs/adr/0009.
 """
 
 import asyncio
