@@ -4,9 +4,7 @@ A hit is worth no commit of its own (docs/adr/0046), so answers go to the store 
 at a time, behind the callers' backs.
 """
 
-import asyncio
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
@@ -15,12 +13,9 @@ from typing import Any, Final, Protocol
 import orjson
 
 from kit.errors import StoreUnavailable
-from kit.log import describe, get_logger
 from services.cache import metrics
-from services.cache.behind import write_behind
+from services.cache.behind import Writer
 from services.cache.labels import FEEDBACK, Label, MemoryLabelStore
-
-log = get_logger()
 
 MOST_KEPT: Final = 100_000
 """Answers in the store, for 30 days; older ones are counted and not explained."""
@@ -218,52 +213,21 @@ def _label(row: AnswerRow, *, wrong: bool) -> Label:
     )
 
 
-class JournalWriter:
-    """Brings answers to the journal behind the callers' backs; of more than `MOST_WAITING` the newest are lost."""
+class JournalWriter(Writer[AnswerRow]):
+    """Brings answers to the journal."""
 
     def __init__(self, journal: Journal, *, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__(
+            "journal", metrics.ANSWERS_LOST, most=MOST_WAITING, at_once=MOST_AT_ONCE, gather_seconds=GATHER_SECONDS
+        )
         self._journal = journal
         self._clock = clock
-        self._waiting: deque[AnswerRow] = deque()
-        self._wake = asyncio.Event()
-        self._writing = asyncio.Lock()
 
     @property
     def now(self) -> float:
         """The clock of `AnswerRow.given_at`."""
         return self._clock()
 
-    def add(self, row: AnswerRow) -> None:
-        """Take an answer."""
-        if len(self._waiting) >= MOST_WAITING:
-            metrics.ANSWERS_LOST.inc()
-            return
-        self._waiting.append(row)
-        self._wake.set()
-
-    async def write(self) -> bool:
-        """Bring everything that waits to the journal; False when something still waits."""
-        async with self._writing:  # whoever asks for an answer writes too
-            while self._waiting:
-                rows = [self._waiting[place] for place in range(min(len(self._waiting), MOST_AT_ONCE))]
-                try:
-                    await self._journal.record(rows, now=self._clock())
-                except StoreUnavailable:
-                    return False
-                # Protects the worker from answers that the database refuses: they are lost, the others are not.
-                except Exception as error:  # noqa: BLE001
-                    log.error("worker.failed", worker="journal", **describe(error))
-                    metrics.ANSWERS_LOST.inc(len(rows))
-                for _ in rows:
-                    self._waiting.popleft()
-        return True
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Write answers as they come, some at a time, until `stop`."""
-
-        async def gather_and_write() -> bool:
-            if self._waiting:
-                await asyncio.sleep(GATHER_SECONDS)
-            return await self.write()
-
-        await write_behind(gather_and_write, self._wake, stop)
+    async def record(self, some: Sequence[AnswerRow]) -> None:
+        """Keep answers."""
+        await self._journal.record(some, now=self._clock())

@@ -4,19 +4,14 @@ A label holds a masked text that may be shared, so no word of it is anybody's al
 (`kit/spans.py`), what it says, and who said so. The student learns from them.
 """
 
-import asyncio
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final, Protocol
 
 from kit.errors import StoreUnavailable
-from kit.log import describe, get_logger
 from services.cache import metrics
-from services.cache.behind import write_behind
-
-log = get_logger()
+from services.cache.behind import Writer
 
 UPSTREAM: Final = "upstream"
 AUDIT: Final = "audit"
@@ -114,36 +109,14 @@ class MemoryLabelStore:
             raise StoreUnavailable("the labels do not answer", store="memory")
 
 
-class LabelWriter:
-    """Brings labels to the store behind the callers' backs; of more than `MOST_WAITING` the newest are lost."""
+class LabelWriter(Writer[Label]):
+    """Brings labels to the store."""
 
     def __init__(self, store: LabelStore) -> None:
+        super().__init__("labels", metrics.LABELS_LOST, most=MOST_WAITING)
         self._store = store
-        self._waiting: deque[Label] = deque()
-        self._wake = asyncio.Event()
 
-    def add(self, label: Label) -> None:
-        """Take a label."""
-        if len(self._waiting) >= MOST_WAITING:
-            metrics.LABELS_LOST.inc()
-            return
-        self._waiting.append(label)
-        self._wake.set()
-
-    async def write(self) -> bool:
-        """Bring everything that waits to the store; False when something still waits."""
-        while self._waiting:
-            try:
-                await self._store.record(self._waiting[0])
-            except StoreUnavailable:
-                return False
-            # Protects the worker from a label that the database refuses: it is lost, the others are not.
-            except Exception as error:  # noqa: BLE001
-                log.error("worker.failed", worker="labels", **describe(error))
-                metrics.LABELS_LOST.inc()
-            self._waiting.popleft()
-        return True
-
-    async def run(self, stop: asyncio.Event) -> None:
-        """Write labels as they come, until `stop`."""
-        await write_behind(self.write, self._wake, stop)
+    async def record(self, some: Sequence[Label]) -> None:
+        """Keep labels."""
+        for label in some:
+            await self._store.record(label)

@@ -219,7 +219,9 @@ async def assemble(settings: CacheSettings, stack: AsyncExitStack, *, model: Mod
     )
     recorder, journal = Recorder(ledger, money), PgJournal(pool)
     notes = JournalWriter(journal)
-    for late in (recorder, notes):
+    labels = PgLabelStore(pool)
+    writer = LabelWriter(labels)
+    for late in (recorder, notes, writer):
         stack.push_async_callback(_last_write, late)
     redis, board, leases = _in_redis(settings, stack)
     near = MemoryTier(settings.l1_bytes)
@@ -238,8 +240,6 @@ async def assemble(settings: CacheSettings, stack: AsyncExitStack, *, model: Mod
         turns=Turns(leases),
     )
     stack.push_async_callback(completions.close)
-    labels = PgLabelStore(pool)
-    writer = LabelWriter(labels)
     student, teachers = await _student(settings, stack, labels)
     analyses = Analyses(completions, student, writer)
     stack.push_async_callback(analyses.close)
@@ -340,7 +340,7 @@ async def _keep_fresh(prompts: Prompts, recorder: Recorder, stop: asyncio.Event)
         await rest(stop, REFRESH_SECONDS)
 
 
-async def _last_write(writer: Recorder | JournalWriter) -> None:
+async def _last_write(writer: Recorder | JournalWriter | LabelWriter) -> None:
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(LAST_WRITE_SECONDS):
             await writer.write()

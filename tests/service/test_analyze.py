@@ -1,5 +1,6 @@
 """Analyses over real sockets: shared where nothing of anybody is left, never elsewhere."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
@@ -14,6 +15,7 @@ from redis.asyncio import Redis
 from kit import errors
 from kit.rpc import client
 from migrations.prompts import load_prompts
+from services.cache.labels import LabelWriter
 from services.cache.tier_redis import PREFIX
 from tests.support.analyses import PROMPT, analysis, analyze, rows, until
 from tests.support.caches import Caches
@@ -144,6 +146,20 @@ async def test_what_claude_says_of_a_shared_text_becomes_a_label(
     assert (label["masked"], label["source"], label["key_id"]) == ("want to buy", "upstream", said.key_id)
     assert label["state"] == {"asked": "intent", "known": {"timeline": ""}, "opening": False}
     assert label["analysis"] == json.loads(said.analysis)
+
+
+async def test_label_that_still_waits_when_the_process_stops_is_written_at_last(
+    caches: Caches, claude: ScriptedClaude, database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async def writes_nothing(_writer: LabelWriter, stop: asyncio.Event) -> None:
+        await stop.wait()
+
+    monkeypatch.setattr(LabelWriter, "run", writes_nothing)
+    async with AsyncExitStack() as stack:
+        own = Caches(stack, tmp_path, database.url("cache"))
+        await analyze(await own.start(anthropic_base_url=claude.url), "I want to buy")
+        assert await rows(database, "select from porchlight.analysis_label") == []
+    assert len(await rows(database, "select from porchlight.analysis_label")) == 1
 
 
 @pytest.mark.parametrize(
