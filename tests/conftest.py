@@ -31,22 +31,24 @@ SHARING = {
     "tests/docs/test_readme.py",
     *(f"tests/flow/test_{name}.py" for name in ("buyer_story", "erase", "phone_page", "seller_story", "stories")),
 }
+TOGETHER = dict.fromkeys(SHARING, "systems") | {"tests/flow/test_handoff_faults.py": "traps"}
+"""What shares something that is started once, a file to its name."""
 NEVER_SKIPPED = {"postgres", "database", "valkey", "valkey_server", "told"} | SHARED
 
 
 class Scheduling(LoadScopeScheduling):  # type: ignore[misc]
-    """Keeps the tests of the shared systems on one worker: starting one costs more than any of them.
+    """Keeps tests that share a system on one worker: starting one costs more than any of them.
 
     By their files, as xdist's groups have no effect: they are written where pytest 9.2 no longer reads.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        return "systems" if nodeid.partition("::")[0] in SHARING else nodeid
+        return TOGETHER.get(nodeid.partition("::")[0], nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
-    """Hand out the tests of the shared systems together, and every other test by itself."""
+    """Hand out what shares a system together, and every other test by itself."""
     return Scheduling(config, log)
 
 

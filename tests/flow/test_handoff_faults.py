@@ -23,7 +23,6 @@ from tests.support.traps import POINTS, Traps, killed_meanwhile, running_traps, 
 
 pytestmark = [
     pytest.mark.asyncio(loop_scope="module"),
-    pytest.mark.xdist_group("handoff_faults"),
     pytest.mark.timeout(180),
 ]
 

@@ -377,7 +377,7 @@ async def test_target_that_never_answers_loses_the_contact_and_is_not_asked_for_
 
 async def test_request_for_a_target_that_is_down_is_put_off_and_approved_when_it_is_back(desk: Desk) -> None:
     await desk.bots["buyer"].stop()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while (dry := await desk.evaluate("lead>buyer")).approved:
             await asyncio.sleep(0.02)
     assert dry.HasField("retry_time")
@@ -388,7 +388,7 @@ async def test_request_for_a_target_that_is_down_is_put_off_and_approved_when_it
     assert wait == timedelta(seconds=15)
     assert (await desk.owner()).epoch == 1
     await desk.bots["buyer"].start()
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while not (await desk.evaluate("lead>buyer")).approved:
             await asyncio.sleep(0.02)
     assert (await desk.request("lead>buyer", request_id="r_1")).handoff.state == pb.HANDOFF_STATE_DEFERRED

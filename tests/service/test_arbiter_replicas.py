@@ -56,7 +56,7 @@ async def ask(desk: Desk, route: str, request_id: str) -> Any:
 
 
 async def settle_all(desk: Desk) -> Sequence[Any]:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while await desk.admin.fetchval("select count(*) from handoff where state in ('PENDING', 'OFFERED')"):
             await asyncio.sleep(0.02)
     found: Sequence[Any] = await desk.admin.fetch("select * from handoff where state <> 'DENIED' order by decide_time")

@@ -48,7 +48,7 @@ async def url():
 
 @pytest.fixture
 async def claude(url):
-    async with anthropic.AsyncAnthropic(base_url=url, api_key="sk-sandbox", max_retries=0, timeout=5) as client:
+    async with anthropic.AsyncAnthropic(base_url=url, api_key="sk-sandbox", max_retries=0, timeout=20) as client:
         yield client
 
 
@@ -253,13 +253,13 @@ async def test_a_refusal_is_a_normal_answer_without_text(url, claude):
 async def test_a_hanging_request_ends_with_the_callers_patience(url, claude):
     await control(url, faults=[{"kind": "hang", "next": 1}])
     with pytest.raises(anthropic.APITimeoutError):
-        await claude.with_options(timeout=0.2).messages.create(**a_question())
+        await claude.with_options(timeout=1.0).messages.create(**a_question())
     assert (await claude.messages.create(**a_question())).stop_reason == "end_turn"
 
 
 async def test_a_dripping_answer_outlives_a_timeout_per_read(url, claude):
-    await control(url, faults=[{"kind": "drip", "next": 1, "value": 1.2}])
-    message = await claude.with_options(timeout=0.6).messages.create(**a_question())
+    await control(url, faults=[{"kind": "drip", "next": 1, "value": 2.4}])
+    message = await claude.with_options(timeout=1.2).messages.create(**a_question())
     assert message.stop_reason == "end_turn"
 
 
@@ -292,8 +292,8 @@ async def test_a_connection_cut_in_a_stream_is_no_error_of_the_sdks(url, claude)
 
 
 async def test_pings_keep_a_stream_alive_past_the_timeout_per_read(url, claude):
-    await control(url, faults=[{"kind": "stream_pings", "next": 1, "value": 0.6}])
-    assert (await streamed(claude.with_options(timeout=0.3))).stop_reason is None
+    await control(url, faults=[{"kind": "stream_pings", "next": 1, "value": 2.0}])
+    assert (await streamed(claude.with_options(timeout=1.0))).stop_reason is None
 
 
 @pytest.mark.parametrize(

@@ -204,7 +204,7 @@ class Stream:
         self.call = call
 
     async def next(self) -> Any:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             found = await self.call.read()
         assert found is not grpc.aio.EOF
         return found

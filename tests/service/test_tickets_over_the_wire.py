@@ -142,7 +142,7 @@ async def ended_every_way(desk: Desk, share: int) -> list[bot_pb.Ticket]:
         )  # fmt: skip
         assert (await desk.call("operator", "EscalateToHuman", person)).approved
     await desk.pass_time(seconds=UNHURRIED["offer_seconds"] + 1)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(30):
         while await desk.admin.fetchval("select 1 from handoff where state in ('PENDING', 'OFFERED') limit 1"):
             await asyncio.sleep(0.02)
     return [*taken, *declined, *late, *preempted]

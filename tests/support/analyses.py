@@ -56,7 +56,7 @@ async def analyze(
     return response
 
 
-async def until(seen: Callable[[], Awaitable[bool]], *, seconds: float = 10.0) -> None:
+async def until(seen: Callable[[], Awaitable[bool]], *, seconds: float = 30.0) -> None:
     async with asyncio.timeout(seconds):
         while not await seen():
             await asyncio.sleep(0.01)

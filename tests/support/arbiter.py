@@ -166,14 +166,14 @@ class Desk:
 
     async def until(self, response: Any, condition: Callable[[Any], bool]) -> Any:
         """Wait until a handoff is as it should be, and return it."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not condition(handoff := await self.get(response.handoff.handoff_id)):
                 await asyncio.sleep(0.01)
         return handoff
 
     async def offered(self, bot: str, count: int = 1) -> bot_pb.OfferHandoffRequest:
         """Wait until a bot has been asked `count` times, and return the last offer."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while len(self.bots[bot].offers) < count:
                 await asyncio.sleep(0.01)
         return self.bots[bot].offers[-1]
@@ -258,7 +258,6 @@ def environment(
         "ticket_key_file": str(key_file),
         "ticket_public_keys_file": str(keys_file),
         "sweep_seconds": "0.05",
-        "offer_call_seconds": "0.3",
         "bot_targets": ",".join(f"{name}={bot.target}" for name, bot in bots.items()),
     }
 

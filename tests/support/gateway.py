@@ -87,7 +87,7 @@ async def running(*workers: Callable[[asyncio.Event], Awaitable[None]]) -> Async
         yield stopping
     finally:
         stopping.set()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(30):
             await asyncio.gather(*tasks)
 
 
@@ -148,7 +148,7 @@ async def running_crm(directory: Path, *, limit: int = 10_000) -> AsyncIterator[
     listener.close()
 
 
-async def until(condition: Callable[[], Any], *, seconds: float = 20.0) -> None:
+async def until(condition: Callable[[], Any], *, seconds: float = 30.0) -> None:
     """Wait until a condition, plain or async, holds."""
     async with asyncio.timeout(seconds):
         while True:

@@ -177,7 +177,7 @@ class System:
         async with self.channel("gateway") as channel:
             request = contact_pb.GetTimelineRequest(tenant_id=TENANT, contact_id=contact_id, page_size=200)
             response: contact_pb.GetTimelineResponse = await call(
-                ContactServiceStub(channel).GetTimeline, request, seconds=5
+                ContactServiceStub(channel).GetTimeline, request, seconds=10
             )
             return response
 
@@ -197,7 +197,7 @@ class System:
         )
 
 
-async def until(what: str, check: Callable[[], Awaitable[Any]], *, seconds: float = 20.0) -> Any:
+async def until(what: str, check: Callable[[], Awaitable[Any]], *, seconds: float = 60.0) -> Any:
     """Wait until `check` returns something true, and return it.
 
     Raises:

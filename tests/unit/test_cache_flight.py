@@ -90,7 +90,7 @@ async def test_failure_goes_to_all_who_wait_and_the_next_starts_anew():
 
 async def test_caller_without_time_is_told_so_while_the_call_goes_on_for_those_who_have_it():
     flight, work = Flight[str](), Work()
-    short = asyncio.create_task(flight.share("k", work, until=soon(0.02)))
+    short = asyncio.create_task(flight.share("k", work, until=soon(0.2)))
     await settle()
     patient = asyncio.create_task(flight.share("k", work, until=soon(30)))
     with pytest.raises(ModelUnavailable) as caught:
