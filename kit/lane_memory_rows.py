@@ -121,7 +121,7 @@ def opted_out(c: ContactRow) -> bool:
 
 def wants_no_texts(c: ContactRow) -> bool:
     """Say whether the person asked for no texts, with the keyword or in other words."""
-    return opted_out(c) or c.pause_cause == "ASKED_TO_STOP"
+    return c.opt_out_time is not None or c.pause_cause == "ASKED_TO_STOP"
 
 
 def silence_of(c: ContactRow) -> str | None:

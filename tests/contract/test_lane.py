@@ -735,6 +735,13 @@ async def test_contact_deleted_in_the_crm_is_erased_and_hears_nothing_more(world
     assert (await world.says("are you there?")).outcome == "SUPPRESSED"
 
 
+async def test_contact_deleted_in_the_crm_that_never_opted_out_silences_no_other_of_its_address(world):
+    await world.says("hello", address_hashes=("phone",))
+    await world.happens(EventKind.CONTACT_DELETE)
+    again = await world.says("hi", contact_id="c_2", contact_hash="hash of c_2", address_hashes=("phone",))
+    assert again.outcome == "WAITING"
+
+
 @pytest.mark.parametrize("how", ["erased here", "deleted in the CRM"])
 async def test_turn_in_progress_cannot_write_an_erased_contact_anew(world, how):
     await world.says("my secret")
