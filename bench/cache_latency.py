@@ -83,6 +83,9 @@ class Proxy:
 
     async def ask(self) -> None:
         """Ask what is cached, and read all of the answer."""
+        # It closes what was idle for some seconds, as between two rounds.
+        while self._free and self._free[-1][0].at_eof():
+            self._free.pop()[1].close()
         reader, writer = self._free.pop() if self._free else await asyncio.open_connection("127.0.0.1", self._port)
         writer.write(self._request)
         head = (await reader.readuntil(b"\r\n\r\n")).lower()

@@ -6,12 +6,15 @@ itself is never repeated: it may be a person's words.
 """
 
 import math
+import re
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from kit.errors import InvalidField
 
 T = TypeVar("T")
+
+_UNSTORABLE: Final = re.compile("[\x00\ud800-\udfff]")
 
 
 def text(field: str, value: str, *, longest: int, shortest: int = 0) -> str:
@@ -23,7 +26,7 @@ def text(field: str, value: str, *, longest: int, shortest: int = 0) -> str:
     if not shortest <= len(value) <= longest:
         limit = _length_limit(longest=longest, shortest=shortest)
         raise InvalidField(f"{field} has {len(value)} characters, allowed are {limit}", field=field, limit=limit)
-    if "\x00" in value or any("\ud800" <= character <= "\udfff" for character in value):
+    if _UNSTORABLE.search(value):
         limit = "no NUL and no lone surrogate"
         raise InvalidField(f"{field} holds a character that cannot be stored: {limit}", field=field, limit=limit)
     return value

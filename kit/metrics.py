@@ -5,9 +5,12 @@ Labels hold names from our own code only; never an id, of which there is no end.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Final
+from functools import lru_cache
+from typing import Final, TypeVar
 
-from prometheus_client import Counter, Histogram, start_http_server
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
+
+M = TypeVar("M", Counter, Gauge, Histogram)
 
 _NAMESPACE: Final = "porchlight"
 _SECONDS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
@@ -21,6 +24,12 @@ def counter(name: str, meaning: str, labels: Sequence[str] = ()) -> Counter:
 def histogram(name: str, meaning: str, labels: Sequence[str] = ()) -> Histogram:
     """Make a histogram of seconds."""
     return Histogram(name, meaning, labels, namespace=_NAMESPACE, buckets=_SECONDS)
+
+
+@lru_cache(maxsize=2_000)
+def of(metric: M, *labels: str) -> M:
+    """Return the part of a metric that has these labels; the metric's own look-up costs more than counting does."""
+    return metric.labels(*labels)
 
 
 def serve(listen: str) -> Callable[[], None]:

@@ -148,11 +148,29 @@ def mask(texts: Sequence[str], own: Sequence[OwnValue] = ()) -> Masked:
     )
 
 
+def speaks_of(own: Sequence[OwnValue], texts: Sequence[str], masked: Masked) -> bool:
+    """Say whether a contact's values could make a difference to how texts are masked; True when in doubt.
+
+    >>> said = mask(["Maria here"])
+    >>> [speaks_of([OwnValue(kind=SpanKind.NAME, value=name)], ["Maria here"], said) for name in ("Maria G", "Ben G")]
+    [True, False]
+    """
+    if not own:
+        return False
+    said = "\n".join((*map(_plain, texts), masked.text))
+    values = [_plain(each.value) for each in own]
+    # What `_own` finds begins with the first, and what `_is_own_free` minds is one of the others.
+    return any(word in said for value in values for word in (*value.split()[:1], *_private(value)))
+
+
+_ODD_SPACE: Final = re.compile(r"[^\S ]|  ")
 _SPACES: Final = re.compile(r"[^\S\n]*\n\s*|\s+")
 
 
 def _one_spaced(said: str) -> tuple[str, Sequence[int]]:
     """Return a text with single spaces, and where each of its characters stood."""
+    if not _ODD_SPACE.search(said):
+        return said, range(len(said))
     parts: list[str] = []
     places: list[int] = []
     at = 0
@@ -174,6 +192,7 @@ def _plain(said: str) -> str:
 
 # --- values
 
+_DIGIT: Final = re.compile(r"\d")
 _EMAIL: Final = re.compile(r"[\w.+-]+@[\w-]+(?:\.[\w-]+)+")
 _URL: Final = re.compile(r"\b(?:https?://|www\.)\S+|\b[\w-]+\.(?:com|net|org|io|co|us|info|homes|realtor)\b(?:/\S*)?")
 _LISTING: Final = re.compile(r"\bkc-\d{5}-\d+\b|\bmls\s?#?\s?[a-z]?\d{4,}|#\s?\d{5,}")
@@ -231,22 +250,25 @@ _Found = tuple[int, int, SpanKind]
 def _found(said: str, plain: str, own: Sequence[OwnValue]) -> list[_Found]:
     """Find values; where two overlap, what is named first here wins."""
     taken: list[_Found] = []
+    # Most texts have none, and half of the patterns begin with one.
+    has_digits = _DIGIT.search(plain) is not None
     for kind, ranges in (
-        (SpanKind.EMAIL, _all(_EMAIL, plain)),
+        (SpanKind.EMAIL, _all(_EMAIL, plain) if "@" in plain else ()),
         (SpanKind.URL, _all(_URL, plain)),
-        (SpanKind.LISTING, _all(_LISTING, plain)),
+        (SpanKind.LISTING, _all(_LISTING, plain) if has_digits else ()),
         *((each.kind, _own(said, plain, each)) for each in own),
-        (SpanKind.ADDRESS, _addresses(plain)),
-        (SpanKind.PHONE, _all(_PHONE, plain)),
+        (SpanKind.ADDRESS, _addresses(plain) if has_digits else ()),
+        (SpanKind.PHONE, _all(_PHONE, plain) if has_digits else ()),
         (SpanKind.TIME, [*_all(_CLOCK, plain), *_all(_DATE, plain), *reading.times(plain)]),
-        (SpanKind.PLACE, [*_all(_ZIP, plain), *_places(said, plain)]),
+        (SpanKind.PLACE, [*(_all(_ZIP, plain) if has_digits else ()), *_places(said, plain)]),
         (SpanKind.MONEY, _all(_SPELLED_MONEY, plain)),
         (SpanKind.COUNT, _all(_SPELLED_COUNT, plain)),
     ):
         for start, end in ranges:
             _take(taken, start, end, kind)
-    for start, end, kind in _amounts(plain):
-        _take(taken, start, end, kind)
+    if has_digits:
+        for start, end, kind in _amounts(plain):
+            _take(taken, start, end, kind)
     return sorted(taken)
 
 
@@ -421,10 +443,17 @@ def _trimmed(tokens: list[_Token]) -> list[_Token]:
 
 def _is_own_free(tokens: Sequence[_Token], own: Sequence[OwnValue]) -> bool:
     """Say whether every word is anybody's: in the dictionary, and none of the CRM's values of this contact."""
-    private = {word for each in own for word in re.findall(r"[^\W_]+", _plain(each.value)) if len(word) > 1}
+    private = {word for each in own for word in _private(_plain(each.value))}
     return all(
         REF.fullmatch(token.word) is not None
         or token.word in (",", "?", "%", "+", "#", "/")
         or (token.word[0].isalpha() and is_anybodys(token.word) and not private & set(re.split(r"['-]", token.word)))
         for token in tokens
     )
+
+
+def _private(plain: str) -> list[str]:
+    return [word for word in _PRIVATE.findall(plain) if len(word) > 1]
+
+
+_PRIVATE: Final = re.compile(r"[^\W_]+")

@@ -23,8 +23,11 @@ def is_anybodys(word: str) -> bool:
     >>> is_anybodys("pre-approved"), is_anybodys("seller's"), is_anybodys("zacherl")
     (True, True, False)
     """
+    known = words()
+    if word in known and "-" not in word:
+        return True
     return all(
-        part in words() or part.removesuffix("'s") in words() or part.replace("'", "") in words()
+        part in known or part.removesuffix("'s") in known or part.replace("'", "") in known
         for part in word.split("-")
         if part
     )

@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 
 from kit.spans import REF, Masked, Place
-from services.cache.schema import conforms
+from services.cache.schema import conforms, is_of
 
 
 class NotOfTheText(Exception):
@@ -64,7 +64,13 @@ def substance(content: str, schema: Mapping[str, Any]) -> Any:
 
 
 def _option(value: Any, schema: Mapping[str, Any]) -> Mapping[str, Any]:
-    return next((each for each in schema.get("anyOf", ()) if conforms(value, each)), schema)
+    """Return the one of several schemas that a value is of, which is of one of them."""
+    if "anyOf" not in schema:
+        return schema
+    fitting: list[Mapping[str, Any]] = [each for each in schema["anyOf"] if is_of(value, each.get("type"))]
+    if len(fitting) == 1:
+        return fitting[0]
+    return next((each for each in fitting if conforms(value, each)), schema)
 
 
 def _parts(value: Any, schema: Mapping[str, Any]) -> Iterator[tuple[Any, bool]]:

@@ -8,13 +8,14 @@ from typing import Any, Final
 
 from kit.errors import InvalidField, ModelUnavailable, PorchlightError
 from kit.log import get_logger
-from kit.spans import Masked, OwnValue, Place, mask
+from kit.spans import Masked, OwnValue, Place
 from services.cache import labels, metrics
 from services.cache.analysis import NotOfTheText, check, quotes, substance
 from services.cache.canonical import State
 from services.cache.complete import Answered, Asked, Completions, make_asked
 from services.cache.labels import Label, LabelWriter
 from services.cache.limits import Priority
+from services.cache.masks import Masks
 from services.cache.prompts import Prompt
 from services.cache.student import Guess, Student
 
@@ -63,6 +64,7 @@ class Analyses:
         self._completions = completions
         self._student = student
         self._writer = writer
+        self._masks = Masks()
         self._audits: set[asyncio.Task[None]] = set()
 
     async def analyse(self, wanted: Utterance, prompt: Prompt, *, request_id: str, seconds: float | None) -> Analysed:
@@ -78,7 +80,7 @@ class Analyses:
             raise InvalidField(
                 f"{prompt.prompt_version} is no prompt for analyses: {limit}", field="prompt", limit=limit
             )
-        masked = mask(wanted.texts, wanted.own)
+        masked = self._masks.mask(wanted.texts, wanted.own)
         shared = masked.own_free and prompt.scope == "tenant"
         asked = make_asked(
             prompt,

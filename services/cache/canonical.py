@@ -105,9 +105,5 @@ def _pairs(values: Mapping[str, str]) -> list[str]:
 
 
 def _digest(purpose: bytes, fields: Iterable[str]) -> str:
-    made = hashlib.blake2b(digest_size=16, person=purpose)
-    for each in fields:
-        data = each.encode()
-        made.update(len(data).to_bytes(8, "big"))
-        made.update(data)
-    return made.hexdigest()
+    told = b"".join([len(data).to_bytes(8, "big") + data for data in map(str.encode, fields)])
+    return hashlib.blake2b(told, digest_size=16, person=purpose).hexdigest()

@@ -4,8 +4,9 @@ import asyncio
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
+from os import urandom
 from typing import Final, Protocol
-from uuid import uuid4
 
 from kit.errors import BudgetExhausted, ModelUnavailable
 from kit.prompt_file import fill
@@ -47,12 +48,40 @@ class Asked:
     prompt: Prompt
     variables: Mapping[str, str]
     tenant_id: str
+    contact_id: str
+    """Whose words the answer holds; empty when it holds nobody's, so that all of the tenant share it."""
     request_id: str
-    tags: tuple[str, ...]
-    owner: str
-    """The tag of the contact whose words the answer holds; empty when it holds nobody's."""
-    basis: str
-    """What the key was made of, as JSON, without a word of a person's."""
+    about: tuple[str, ...] = ()
+    """What the answer is about, in the caller's words."""
+    told: Mapping[str, object] = field(default_factory=dict)
+    """What else the key is made of and may be told to people."""
+
+    # The rest is for new answers: a stored one has its own.
+
+    @cached_property
+    def owner(self) -> str:
+        """The tag of the contact whose words the answer holds; empty when it holds nobody's."""
+        return tag("contact", self.tenant_id, self.contact_id) if self.contact_id else ""
+
+    @cached_property
+    def tags(self) -> tuple[str, ...]:
+        """What the answer can be invalidated by."""
+        everybodys = tag("prompt", self.prompt.name), tag("tenant", self.tenant_id)
+        named = (tag("tag", self.tenant_id, name) for name in self.about)
+        return (*everybodys, *((self.owner,) if self.owner else ()), *named)
+
+    @cached_property
+    def basis(self) -> str:
+        """What the key was made of, as JSON, without a word of a person's."""
+        fields = {
+            "scope": "contact" if self.contact_id else "tenant",
+            "prompt_version": self.prompt.prompt_version,
+            "model": self.prompt.model,
+            "max_tokens": self.prompt.max_tokens,
+            "effort": self.prompt.effort,
+            "schema_hash": self.prompt.schema_hash,
+        }
+        return json.dumps(fields | dict(self.told), ensure_ascii=False, sort_keys=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +105,7 @@ class Answered:
     """A smaller model wrote it, or the student less sure than usual, in the place of the prompt's own model."""
     basis: str = "{}"
     """What the key was made of, as JSON, without a word of a person's."""
-    answer_id: str = field(default_factory=lambda: uuid4().hex)
+    answer_id: str = field(default_factory=lambda: urandom(16).hex())
     """Names this very answer, where `key_id` names all that are the same."""
 
 
@@ -233,7 +262,7 @@ def asked(wanted: Wanted, prompt: Prompt, *, request_id: str) -> Asked:
         variables=wanted.variables,
         shared=prompt.scope == "tenant",
         request_id=request_id,
-        tags=tuple(tag("tag", wanted.tenant_id, name) for name in wanted.tags),
+        about=wanted.tags,
     )
 
 
@@ -245,7 +274,7 @@ def make_asked(
     variables: Mapping[str, str],
     shared: bool,
     request_id: str,
-    tags: tuple[str, ...] = (),
+    about: tuple[str, ...] = (),
     told: Mapping[str, object] | None = None,
 ) -> Asked:
     """Put a request together.
@@ -257,10 +286,9 @@ def make_asked(
         variables: What fills the prompt.
         shared: Whether all contacts of the tenant share the answer.
         request_id: For the record of calls to the model.
-        tags: What the answer can be invalidated by, beside prompt, tenant and contact.
+        about: What the answer can be invalidated by, beside prompt, tenant and contact.
         told: What else the key is made of and may be told to people.
     """
-    contact = tag("contact", tenant_id, contact_id)
     return Asked(
         key=key(
             tenant_id=tenant_id,
@@ -275,24 +303,11 @@ def make_asked(
         prompt=prompt,
         variables=variables,
         tenant_id=tenant_id,
+        contact_id="" if shared else contact_id,
         request_id=request_id,
-        tags=(tag("prompt", prompt.name), tag("tenant", tenant_id), *(() if shared else (contact,)), *tags),
-        owner="" if shared else contact,
-        basis=_basis(prompt, shared=shared, told=told or {}),
+        about=about,
+        told=told or {},
     )
-
-
-def _basis(prompt: Prompt, *, shared: bool, told: Mapping[str, object]) -> str:
-    """Return what a key was made of, for people who ask why an answer was given."""
-    fields = {
-        "scope": "tenant" if shared else "contact",
-        "prompt_version": prompt.prompt_version,
-        "model": prompt.model,
-        "max_tokens": prompt.max_tokens,
-        "effort": prompt.effort,
-        "schema_hash": prompt.schema_hash,
-    }
-    return json.dumps(fields | dict(told), ensure_ascii=False, sort_keys=True)
 
 
 def _from_hit(hit: Hit) -> Answered:

@@ -123,9 +123,9 @@ def unpack(data: bytes, key: Key) -> Entry:
         values: Any = orjson.loads(body)
     except orjson.JSONDecodeError:
         raise CorruptEntry("json") from None
-    if not isinstance(values, dict) or values.pop("version", None) != VERSION or set(values) != set(_TYPES):
+    if not isinstance(values, dict) or values.pop("version", None) != VERSION or values.keys() != _TYPES.keys():
         raise CorruptEntry("fields")
-    if any(type(values[name]) is not kind for name, kind in _TYPES.items()):
+    if [type(values[name]) for name in _TYPES] != _KINDS:
         raise CorruptEntry("types")
     entry = Entry(**values)
     if entry.key_id != key.key_id or entry.scope_id != key.scope_id:
@@ -137,6 +137,7 @@ def unpack(data: bytes, key: Key) -> Entry:
 
 
 _TYPES: Final = {field.name: field.type for field in fields(Entry)}
+_KINDS: Final = list(_TYPES.values())
 
 
 def _digest(body: bytes) -> bytes:

@@ -190,10 +190,10 @@ class MemoryJournal:
             raise StoreUnavailable("the journal does not answer", store="memory")
 
 
-def as_json(row: AnswerRow) -> dict[str, Any]:
-    """Return a row's fields, those that hold JSON as values."""
+def as_json(row: AnswerRow, read: Callable[[str], Any] = orjson.loads) -> dict[str, Any]:
+    """Return a row's fields, those that hold JSON as what `read` makes of them."""
     values = {name: getattr(row, name) for name in AnswerRow.__slots__ if name != "given_at"}
-    return values | {"basis": orjson.loads(row.basis), "analysis": orjson.loads(row.analysis) if row.analysis else None}
+    return values | {"basis": read(row.basis), "analysis": read(row.analysis) if row.analysis else None}
 
 
 def _label(row: AnswerRow, *, wrong: bool) -> Label:

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import orjson
+
 from kit.pg.pool import Pool
 from services.cache.journal import MOST_KEPT, AnswerRow, Judged, Sums, TierSum, as_json
 
@@ -15,7 +17,7 @@ class PgJournal:
 
     async def record(self, rows: Sequence[AnswerRow], *, now: float) -> None:
         """Keep answers and count them; those that are known already change nothing."""
-        values = [as_json(row) | {"waited_seconds": max(0.0, now - row.given_at)} for row in rows]
+        values = [as_json(row, orjson.Fragment) | {"waited_seconds": max(0.0, now - row.given_at)} for row in rows]
         await self._pool.execute("select record_answers($1, $2)", values, MOST_KEPT)
 
     async def explain(self, tenant_id: str, answer_id: str) -> dict[str, Any] | None:

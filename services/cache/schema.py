@@ -6,7 +6,7 @@ every object and array, so nothing in an answer goes unchecked.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 # bool is an int in Python and not in JSON; the parser already refuses NaN, not an overflowing 1e999.
@@ -28,8 +28,7 @@ def conforms(value: Any, schema: Mapping[str, Any]) -> bool:
     ...                               "required": ["intent"], "additionalProperties": False})
     True
     """
-    types = schema.get("type")
-    if types is not None and not any(_IS[name](value) for name in ([types] if isinstance(types, str) else types)):
+    if not is_of(value, schema.get("type")):
         return False
     if "enum" in schema and not any(_same(value, each) for each in schema["enum"]):
         return False
@@ -42,6 +41,13 @@ def conforms(value: Any, schema: Mapping[str, Any]) -> bool:
     if isinstance(value, list) and "items" in schema:
         return all(conforms(each, schema["items"]) for each in value)
     return True
+
+
+def is_of(value: Any, types: str | Sequence[str] | None) -> bool:
+    """Say whether a value is of a schema's type, or of one of its types; without any it is."""
+    if isinstance(types, str):
+        return bool(_IS[types](value))
+    return types is None or any(_IS[name](value) for name in types)
 
 
 def _object_conforms(value: Mapping[str, Any], schema: Mapping[str, Any]) -> bool:

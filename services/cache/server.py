@@ -5,7 +5,7 @@ import contextlib
 import random
 import secrets
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from typing import Any, Final
@@ -17,6 +17,7 @@ from porchlight.prompt.v1 import prompt_service_pb2_grpc as prompt_grpc
 from kit.clock import Clock, utc_now
 from kit.errors import PorchlightError, StoreUnavailable
 from kit.log import describe, get_logger
+from kit.metrics import of
 from kit.pg.pool import open_pool
 from kit.process import Served
 from kit.rest import rest
@@ -98,12 +99,14 @@ class CacheService(pb_grpc.CacheServiceServicer):
         wanted = wire.complete_request(request)
         prompt = await self._prompts.get(wanted.prompt, wanted.label)
         wire.check_variables(wanted, prompt)
-        with _telling_failures(prompt, started):
+        try:
             answered = await self._completions.answer(
                 wanted, prompt, request_id=context.request_id(), seconds=_seconds()
             )
-        _tell(answered, prompt.name, started)
-        self._note(answered, wanted.tenant_id)
+        except PorchlightError as failure:
+            _tell_failure(failure, prompt, started)
+            raise
+        self._note_soon(answered, wanted.tenant_id, prompt, started)
         return wire.complete_response(answered)
 
     async def Analyze(self, request: pb.AnalyzeRequest, _context: Any) -> pb.AnalyzeResponse:
@@ -111,11 +114,13 @@ class CacheService(pb_grpc.CacheServiceServicer):
         started = time.perf_counter()
         wanted = wire.analyze_request(request)
         prompt = await self._prompts.get(wanted.prompt, wanted.label)
-        with _telling_failures(prompt, started):
+        try:
             analysed = await self._analyses.analyse(wanted, prompt, request_id=context.request_id(), seconds=_seconds())
-        _tell(analysed.answered, prompt.name, started)
+        except PorchlightError as failure:
+            _tell_failure(failure, prompt, started)
+            raise
         shared = analysed.answered.content if analysed.shared else ""
-        self._note(analysed.answered, wanted.tenant_id, analysis=shared)
+        self._note_soon(analysed.answered, wanted.tenant_id, prompt, started, analysis=shared)
         return wire.analyze_response(analysed)
 
     async def Invalidate(self, request: pb.InvalidateRequest, _context: Any) -> pb.InvalidateResponse:
@@ -150,7 +155,15 @@ class CacheService(pb_grpc.CacheServiceServicer):
         found = await self._ledger.spends(tenant_id, days=days, after=after, most=size + 1)
         return wire_review.spend_response(found, size=size)
 
-    def _note(self, answered: Answered, tenant_id: str, *, analysis: str = "") -> None:
+    def _note_soon(
+        self, answered: Answered, tenant_id: str, prompt: Prompt, started: float, *, analysis: str = ""
+    ) -> None:
+        """Log, count and keep an answer once it is on its way, before anything else that its caller can ask."""
+        seconds = time.perf_counter() - started
+        asyncio.get_running_loop().call_soon(self._note, answered, tenant_id, prompt, seconds, analysis)
+
+    def _note(self, answered: Answered, tenant_id: str, prompt: Prompt, seconds: float, analysis: str) -> None:
+        _tell(answered, prompt.name, seconds)
         self._writer.add(
             AnswerRow(
                 answer_id=answered.answer_id,
@@ -177,20 +190,15 @@ def _seconds() -> float | None:
     return None if remaining is None else max(0.001, remaining - MARGIN_SECONDS)
 
 
-@contextlib.contextmanager
-def _telling_failures(prompt: Prompt, started: float) -> Iterator[None]:
-    try:
-        yield
-    except PorchlightError as failure:
-        metrics.FAILURES.labels(prompt.name, failure.reason).inc()
-        log.warning(
-            "completion.failed",
-            prompt_version=prompt.prompt_version,
-            reason=failure.reason,
-            defect=failure.metadata.get("defect", failure.metadata.get("budget", "")),
-            duration_ms=_milliseconds(started),
-        )
-        raise
+def _tell_failure(failure: PorchlightError, prompt: Prompt, started: float) -> None:
+    metrics.FAILURES.labels(prompt.name, failure.reason).inc()
+    log.warning(
+        "completion.failed",
+        prompt_version=prompt.prompt_version,
+        reason=failure.reason,
+        defect=failure.metadata.get("defect", failure.metadata.get("budget", "")),
+        duration_ms=round((time.perf_counter() - started) * 1000, 1),
+    )
 
 
 async def build(settings: CacheSettings, stack: AsyncExitStack) -> Served:
@@ -346,9 +354,9 @@ async def _last_write(writer: Recorder | JournalWriter | LabelWriter) -> None:
             await writer.write()
 
 
-def _tell(answered: Answered, prompt: str, started: float) -> None:
-    metrics.ANSWERS.labels(prompt, answered.tier).inc()
-    metrics.SAVED.labels(answered.tier).inc(answered.saved_microusd)
+def _tell(answered: Answered, prompt: str, seconds: float) -> None:
+    of(metrics.ANSWERS, prompt, answered.tier).inc()
+    of(metrics.SAVED, answered.tier).inc(answered.saved_microusd)
     log.info(
         "completion.answered",
         prompt_version=answered.prompt_version,
@@ -360,9 +368,5 @@ def _tell(answered: Answered, prompt: str, started: float) -> None:
         score=round(answered.score, 3),
         cost_microusd=answered.cost_microusd,
         saved_microusd=answered.saved_microusd,
-        duration_ms=_milliseconds(started),
+        duration_ms=round(seconds * 1000, 1),
     )
-
-
-def _milliseconds(started: float) -> float:
-    return round((time.perf_counter() - started) * 1000, 1)

@@ -90,16 +90,16 @@ class Tiers:
     async def near_hit(self, key: Key) -> Hit | None:
         """Look into the memory of the process."""
         found = await self._read(self._near, key, "L1")
-        return None if found is None else Hit(entry=found, tier="L1", age_seconds=found.age_seconds(self.now))
+        return None if found is None else Hit(entry=found[0], tier="L1", age_seconds=found[0].age_seconds(found[1]))
 
     async def far_hit(self, key: Key) -> Hit | None:
         """Look into Redis; a hit moves to the memory of the process with the life it has left."""
         if self._far is None:
             return None
-        found = await self._read(self._far, key, "redis")
-        if found is None:
+        read = await self._read(self._far, key, "redis")
+        if read is None:
             return None
-        now = self.now
+        found, now = read
         await self._near.put(key.key_id, pack(found), life_seconds=found.life_seconds(now))
         age = found.age_seconds(now)
         return Hit(entry=found, tier="L2" if age < FRESH_SECONDS else "L3", age_seconds=age)
@@ -135,7 +135,8 @@ class Tiers:
     def _holds(self, entry: Entry) -> bool:
         return self._generations is None or self._generations.holds(entry)
 
-    async def _read(self, tier: Tier, key: Key, name: str) -> Entry | None:
+    async def _read(self, tier: Tier, key: Key, name: str) -> tuple[Entry, float] | None:
+        """Return an entry that may be served, and when that was decided."""
         data = await tier.get(key.key_id)
         if data is None:
             return None
@@ -149,4 +150,5 @@ class Tiers:
         if self._generations is not None and not await self._generations.trust():
             return None
         # Stores expire lazily, and on their own clock: this is what keeps the promise.
-        return entry if entry.life_seconds(self.now) > 0 and self._holds(entry) else None
+        now = self.now
+        return (entry, now) if entry.life_seconds(now) > 0 and self._holds(entry) else None

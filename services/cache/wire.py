@@ -25,6 +25,7 @@ LONGEST_OWN: Final = 200
 
 _WORD: Final = re.compile(r"[a-z0-9_]{1,64}")
 _KINDS: Final = {getattr(pb, f"SPAN_KIND_{kind}"): kind for kind in SpanKind}
+_NUMBERS: Final = {kind: number for number, kind in _KINDS.items()}
 _OWN_KINDS: Final = frozenset((SpanKind.NAME, SpanKind.ADDRESS, SpanKind.PHONE, SpanKind.EMAIL))
 
 TIERS: Final = {
@@ -155,7 +156,7 @@ def analyze_response(analysed: Analysed) -> pb.AnalyzeResponse:
         spans=[
             pb.Span(
                 ref=span.ref,
-                kind=getattr(pb, f"SPAN_KIND_{span.kind}"),
+                kind=_NUMBERS[span.kind],
                 text=span.text,
                 begin=span.start,
                 end=span.end,

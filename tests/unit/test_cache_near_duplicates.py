@@ -29,5 +29,5 @@ async def test_key_that_forgets_something_is_found_out(forgotten: str, monkeypat
             positive = [each.replace("don't ", "").replace("not ", "") for each in texts]
             return mask(positive, own)
 
-        monkeypatch.setattr("services.cache.analyze.mask", forgetful)
+        monkeypatch.setattr("services.cache.masks.mask", forgetful)
     assert (await run(300, seed=11)).wrong != []
