@@ -2,6 +2,7 @@
 
 import argparse
 from pathlib import Path
+from typing import Final
 
 import grpc
 from porchlight.prompt.v1 import prompt_service_pb2 as pb
@@ -12,6 +13,8 @@ from kit.rpc.client import call, open_channel
 from kit.tokens import read_token
 from sandbox.cache_desk import SECONDS, table
 from sandbox.keys import token_path
+
+PAGE: Final = 200
 
 
 async def run(
@@ -28,8 +31,7 @@ async def run(
     async with open_channel(target, token=token, service="cache", credentials=credentials) as channel:
         stub = pb_grpc.PromptServiceStub(channel)
         if given.what == "list":
-            listed = await call(stub.ListPrompts, pb.ListPromptsRequest(page_size=200), seconds=SECONDS)
-            return table([("prompt", "newest", "labels"), *(_cells(each) for each in listed.prompts)])
+            return table([("prompt", "newest", "labels"), *(_cells(each) for each in await _all(stub))])
         if given.what == "put":
             return await _put(stub, given)
         if given.what == "diff":
@@ -47,6 +49,17 @@ async def run(
         return [_line((await call(stub.Rollback, back, seconds=SECONDS)).prompt)]
 
 
+async def _all(stub: pb_grpc.PromptServiceStub) -> list[pb.Prompt]:
+    found: list[pb.Prompt] = []
+    asked = pb.ListPromptsRequest(page_size=PAGE)
+    while True:
+        listed = await call(stub.ListPrompts, asked, seconds=SECONDS)
+        found += listed.prompts
+        if not listed.next_page_token:
+            return found
+        asked.page_token = listed.next_page_token
+
+
 async def _get(stub: pb_grpc.PromptServiceStub, name: str, version: int = 0) -> pb.GetPromptResponse:
     """Return a version, by default the one in production."""
     asked = pb.GetPromptRequest(name=name, version=version) if version else pb.GetPromptRequest(name=name)
@@ -59,8 +72,7 @@ async def _put(stub: pb_grpc.PromptServiceStub, given: argparse.Namespace) -> li
         name = parse(text).name
     except BadPromptFile as bad:
         raise ValueError(f"{given.file}: {bad}") from bad
-    listed = await call(stub.ListPrompts, pb.ListPromptsRequest(page_size=200), seconds=SECONDS)
-    etag = next((each.etag for each in listed.prompts if each.name == name), "")
+    etag = next((each.etag for each in await _all(stub) if each.name == name), "")
     asked = pb.CreateVersionRequest(text=text, etag=etag, reason=given.reason, validate_only=given.check)
     stored = await call(stub.CreateVersion, asked, seconds=SECONDS)
     if given.check:

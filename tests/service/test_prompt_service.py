@@ -16,6 +16,7 @@ from porchlight.prompt.v1 import prompt_service_pb2_grpc as pb_grpc
 from kit import errors
 from kit.rpc import client
 from migrations.prompts import load_prompts
+from sandbox import prompt_desk
 from sandbox.cli import main
 from sandbox.keys import token_path
 from services.cache import generations
@@ -213,8 +214,11 @@ async def test_operator_does_all_of_it_at_a_terminal(
         said = capsys.readouterr()
         return said.out if code == 0 else said.err
 
-    mine = tmp_path / "mine.md"
+    monkeypatch.setattr(prompt_desk, "PAGE", 1)
+    mine, other = tmp_path / "mine.md", tmp_path / "other.md"
     mine.write_text(MINE)
+    other.write_text(MINE.replace("lead.extract", "buyer.extract"))
+    assert "buyer.extract@1 is stored" in await porchlight("prompts", "put", str(other), "--reason", "new")
     assert "could be stored" in await porchlight("prompts", "put", str(mine), "--check", "--reason", "try")
     put = await porchlight("prompts", "put", str(mine), "--reason", "better")
     assert "lead.extract@2 is stored; `porchlight prompts use lead.extract 2 --reason ...`" in put
@@ -222,7 +226,7 @@ async def test_operator_does_all_of_it_at_a_terminal(
     assert "read closely" in await porchlight("prompts", "show", "lead.extract")
     assert "+You read closely" in await porchlight("prompts", "diff", "lead.extract", "1", "2")
     assert "production 1" in await porchlight("prompts", "rollback", "lead.extract", "--reason", "worse")
-    assert "lead.extract  2" in await porchlight("prompts", "list")
+    assert "lead.extract   2 " in await porchlight("prompts", "list")
     assert "no version 9" in await porchlight("prompts", "use", "lead.extract", "9", "--reason", "x")
     assert "no answers in that time" in await porchlight("cache", "stats")
     assert "nothing was spent in that time" in await porchlight("cache", "spend")
