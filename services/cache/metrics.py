@@ -27,10 +27,10 @@ WAITING: Final = Gauge("cache_waiting_calls", "Calls that wait for a place next 
 MODEL_BREAKER: Final = Gauge(
     "cache_model_breaker", "0 closed, 1 trying again, 2 open.", ("model",), namespace="porchlight"
 )
-STUDENT_STOPPED: Final = counter("cache_student_stopped", "Students that had to keep quiet.", ("prompt",))
+STUDENT_STOPPED: Final = counter("cache_student_stopped", "Students that had to keep quiet.", ("prompt_version",))
 STUDENT_THRESHOLD: Final = Gauge(
     "cache_student_threshold",
     "The least score that is served; 2 when nothing is.",
-    ("prompt_version",),
+    ("tenant_id", "prompt_version"),
     namespace="porchlight",
 )

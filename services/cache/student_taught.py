@@ -112,7 +112,9 @@ class TaughtStudent:
         mine = self._classes.pop(of) if of in self._classes else _Class(schema=schema)
         self._classes[of] = mine  # the last one asked of
         if len(self._classes) > MOST_CLASSES:
-            del self._classes[next(iter(self._classes))]
+            oldest = next(iter(self._classes))
+            del self._classes[oldest]
+            metrics.STUDENT_THRESHOLD.remove(oldest.tenant_id, oldest.prompt_version)
         if mine.learned is None or mine.watch is None or mine.watch.is_open:
             return None
         learned, version, watch = mine.learned, mine.version, mine.watch
@@ -200,14 +202,14 @@ class TaughtStudent:
             mine.fresh = mine.failures = 0
             # Who watches needs it, and nobody who asks shall wait until it is read from disk.
             await asyncio.to_thread(importlib.import_module, "scipy.special")
-            if learned is not None:
+            if learned is not None and self._classes.get(of) is mine:
                 self._take(of, mine, learned)
 
     def _take(self, of: _Of, mine: _Class, learned: Learned) -> None:
         mine.learned = learned
         mine.version = f"{'light' if self._encoder is None else 'minilm'}-{mine.read}"
         mine.watch = Watch(target=TARGET, strange=learned.strange)
-        metrics.STUDENT_THRESHOLD.labels(of.prompt_version).set(learned.threshold)
+        metrics.STUDENT_THRESHOLD.labels(of.tenant_id, of.prompt_version).set(learned.threshold)
         log.info(
             "student.taught",
             prompt_version=of.prompt_version,

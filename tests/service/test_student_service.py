@@ -77,7 +77,7 @@ async def test_student_answers_what_claude_said_of_others_and_is_checked_and_sto
     metrics.STUDENT_THRESHOLD.clear()
 
     async def has_learned() -> bool:
-        of = {"prompt_version": "lead.extract@1"}
+        of = {"tenant_id": "loc_1", "prompt_version": "lead.extract@1"}
         return REGISTRY.get_sample_value("porchlight_cache_student_threshold", of) is not None
 
     async def audits() -> list[int]:

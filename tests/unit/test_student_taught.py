@@ -6,8 +6,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from kit.errors import StoreUnavailable
+from services.cache import metrics, student_taught
 from services.cache.canonical import State
 from services.cache.labels import AUDIT, FEEDBACK, UPSTREAM, Label, MemoryLabelStore
 from services.cache.student_model import Example, Learned, learn
@@ -216,3 +218,28 @@ async def test_a_teacher_that_goes_on_breaking_is_asked_ever_more_seldom_and_as_
     for _ in range(2):
         await student.learn()
     assert len(trainer.given) == 8
+
+
+async def test_every_tenants_threshold_is_told_as_long_as_its_student_is_kept(store, trainer, monkeypatch):
+    def told() -> list[float | None]:
+        name = "porchlight_cache_student_threshold"
+        of = [{"tenant_id": tenant, "prompt_version": "lead.extract@1"} for tenant in ("loc_1", "loc_2")]
+        return [REGISTRY.get_sample_value(name, each) for each in of]
+
+    mind = learn([Example(state=State(), masked=said, label=side, group=said) for side, said in SAYINGS], target=0.01)
+    assert mind is not None
+
+    async def train(examples: Sequence[Example], *, target: float, quality: bool) -> Learned | None:
+        return replace(mind, threshold=0.9 if len(examples) == len(SAYINGS) else 0.8)
+
+    monkeypatch.setattr(student_taught, "MOST_CLASSES", 2)
+    metrics.STUDENT_THRESHOLD.clear()
+    student = TaughtStudent(store, train=train)
+    await tell(store)
+    await tell(store, SAYINGS[1:], tenant_id="loc_2")
+    for tenant in ("loc_1", "loc_2"):
+        await guess(student, tenant=tenant)
+    await student.learn()
+    assert told() == [0.9, 0.8]
+    await guess(student, tenant="loc_3")
+    assert told() == [None, 0.8]
