@@ -24,7 +24,7 @@ _RELEASE: Final = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.ca
 
 
 class RedisLeases:
-    """Gives leases; a store that does not answer in 100 ms is lost."""
+    """Gives leases; a store that does not answer in the time that its link has is lost."""
 
     def __init__(self, link: Link) -> None:
         self._link = link

@@ -46,7 +46,7 @@ return verdict
 
 
 class RedisBoard:
-    """Keeps sheets in Redis; lost is what does not answer in 100 ms."""
+    """Keeps sheets in Redis; lost is what does not answer in the time that its link has."""
 
     def __init__(self, link: Link) -> None:
         self._link = link

@@ -1,4 +1,4 @@
-"""The connection to Redis or Valkey, on a short leash: whatever happens to it costs 100 ms at most, unless set."""
+"""The connection to Redis or Valkey, on a short leash: whatever happens to it costs a set time at most."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -72,7 +72,7 @@ class PromptDesk:
     async def create(
         self, text: str, *, etag: str, author: str, reason: str, validate_only: bool
     ) -> tuple[int, PromptState | None]:
-        """Store a version and return it with its prompt; with `validate_only` 0 unless it is stored already.
+        """Store a version and return it with its prompt; with `validate_only` store nothing and return 0.
 
         Raises:
             InvalidField: The text is no prompt file, or cannot take the shipped one's place.

@@ -1,4 +1,4 @@
-"""The tier in Redis or Valkey, on a short leash: whatever happens to it costs 100 ms at most."""
+"""The tier in Redis or Valkey, on the short leash of `link_redis.Link`."""
 
 from typing import Final
 

@@ -39,7 +39,8 @@ class _TierEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Tier.ValueType],
     """Claude, asked now."""
     TIER_STUDENT: _Tier.ValueType  # 5
     """The student, a classifier that learned from what Claude answered and
-    answers where it is sure enough; one answer in nineteen is checked by Claude.
+    answers where it is sure enough. At least one answer in nineteen is checked
+    by Claude; after nineteen that nobody vouches for it is silent.
     """
 
 class Tier(_Tier, metaclass=_TierEnumTypeWrapper):
@@ -57,7 +58,8 @@ TIER_UPSTREAM: Tier.ValueType  # 4
 """Claude, asked now."""
 TIER_STUDENT: Tier.ValueType  # 5
 """The student, a classifier that learned from what Claude answered and
-answers where it is sure enough; one answer in nineteen is checked by Claude.
+answers where it is sure enough. At least one answer in nineteen is checked
+by Claude; after nineteen that nobody vouches for it is silent.
 """
 Global___Tier: _TypeAlias = Tier  # noqa: Y015
 
@@ -1060,7 +1062,10 @@ class TierStats(_message.Message):
     wrong: _builtins.int
     """How many people, or the checks of bots, called wrong."""
     audits: _builtins.int
-    """How many Claude was asked about afterwards; only of the student."""
+    """How many times Claude was asked about one afterwards, in the hour in which
+    it was; only of the student, and of texts that contacts share. Those about
+    other texts are made too, and not counted.
+    """
     audits_wrong: _builtins.int
     """How many of those were wrong."""
     def __init__(

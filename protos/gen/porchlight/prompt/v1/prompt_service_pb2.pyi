@@ -452,7 +452,7 @@ class CreateVersionResponse(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     PROMPT_FIELD_NUMBER: _builtins.int
     version: _builtins.int
-    """The version; 0 when it was checked only and is not stored yet."""
+    """The version; 0 when it was checked only."""
     @_builtins.property
     def prompt(self) -> Global___Prompt:
         """The prompt as it is now; without labels and etag when there is none yet."""
