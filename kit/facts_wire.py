@@ -1,6 +1,5 @@
 """Facts as protobuf, with their limits; services and bots meet here."""
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from porchlight.bot.v1 import bot_service_pb2 as pb
 
 from kit import checks
@@ -29,9 +28,7 @@ def fact_to_proto(fact: Fact) -> pb.Fact:
     else:
         message.text_value = fact.value
     if fact.learn_time is not None:
-        stamp = Timestamp()
-        stamp.FromDatetime(fact.learn_time)
-        message.learn_time.CopyFrom(stamp)
+        message.learn_time.FromDatetime(fact.learn_time)
     return message
 
 

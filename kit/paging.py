@@ -56,5 +56,16 @@ def moment(part: str, *, field: str = "page_token") -> datetime:
         raise _refused(field) from error
 
 
+def number(part: str, *, field: str = "page_token") -> int:
+    """Read a part of a token as a whole number of at most 9 digits.
+
+    Raises:
+        InvalidField: It is none.
+    """
+    if not (part.isascii() and part.isdigit() and len(part) < 10):
+        raise _refused(field)
+    return int(part)
+
+
 def _refused(field: str) -> InvalidField:
     return InvalidField(f"{field} is none that an earlier page gave", field=field, limit=_LIMIT)

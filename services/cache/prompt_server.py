@@ -9,11 +9,11 @@ from porchlight.prompt.v1 import prompt_service_pb2_grpc as pb_grpc
 from kit import checks, paging
 from kit.errors import InvalidField
 from kit.rpc import context
+from kit.stamps import stamp
 from services.cache.prompt_archive import PromptArchive, PromptState, Version
 from services.cache.prompt_desk import NEWEST, PromptDesk, text_of
 from services.cache.prompt_rules import LONGEST_TEXT
 from services.cache.prompts import PRODUCTION, SHIPPED
-from services.cache.wire_review import moment
 
 SERVICE: Final = "porchlight.prompt.v1.PromptService"
 
@@ -53,7 +53,7 @@ class PromptService(pb_grpc.PromptServiceServicer):
                     label=each.label,
                     version_before=each.version_before,
                     version_after=each.version_after,
-                    change_time=moment(each.change_time),
+                    change_time=stamp(each.change_time),
                     author=each.author,
                     reason=each.reason,
                 )
@@ -132,11 +132,7 @@ def _reason(value: str) -> str:
 def _below(token: str) -> int:
     if not token:
         return NEWEST
-    (part,) = paging.decode(token, parts=1)
-    if not (part.isascii() and part.isdigit() and len(part) < 10):
-        limit = "a token of an earlier page"
-        raise InvalidField("page_token is none that an earlier page gave", field="page_token", limit=limit)
-    return int(part)
+    return paging.number(*paging.decode(token, parts=1))
 
 
 def _page_after(found: Sequence[Version], size: int) -> str:
@@ -153,7 +149,7 @@ def _version(version: Version) -> pb.PromptVersion:
         version=version.version,
         text=text_of(version),
         digest=version.digest,
-        create_time=moment(version.create_time),
+        create_time=stamp(version.create_time),
         author=version.author,
         reason=version.reason,
     )

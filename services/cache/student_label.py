@@ -6,13 +6,13 @@ and only whether it was hedged. What names or quotes a thing that only this text
 is no label; a student could not give it to anybody else.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 import orjson
 
-REF: Final = re.compile(r"[A-Z]+_[1-9]\d{0,2}")
+from kit.spans import REF
+
 HEDGED_BELOW: Final = 0.7
 """A confidence below means that the person hedged (the prompts say so)."""
 HEDGED: Final = 0.6

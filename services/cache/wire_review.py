@@ -1,14 +1,13 @@
 """Between messages and values of what people ask about answers."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any, Final
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from porchlight.cache.v1 import cache_service_pb2 as pb
 
 from kit import checks, paging
 from kit.errors import InvalidField
+from kit.stamps import stamp
 from services.cache import wire
 from services.cache.journal import RIGHT, WRONG, Sums, TierSum
 from services.cache.ledger import SpendLine, Spends
@@ -52,7 +51,7 @@ def explain_response(known: Mapping[str, Any]) -> pb.ExplainResponse:
     call = known["call"]
     return pb.ExplainResponse(
         answer_id=known["answer_id"],
-        answer_time=moment(known["answer_time"]),
+        answer_time=stamp(known["answer_time"]),
         request_id=known["request_id"],
         tier=wire.TIERS[known["tier"]],
         key_id=known["key_id"],
@@ -88,16 +87,9 @@ def _call(call: Mapping[str, Any]) -> pb.ModelCall:
     same = ("call_id", "model", "attempt", "output_tokens", "cost_microusd", "price_version")
     return pb.ModelCall(
         **{name: call[name] for name in same},
-        end_time=moment(call["end_time"]),
+        end_time=stamp(call["end_time"]),
         input_tokens=call["input_tokens"] + call["cache_write_tokens"] + call["cache_read_tokens"],
     )
-
-
-def moment(iso: str) -> Timestamp:
-    """Write a time that the database gave as text."""
-    found = Timestamp()
-    found.FromDatetime(datetime.fromisoformat(iso))
-    return found
 
 
 def stats_request(request: pb.GetStatsRequest) -> tuple[str, str, int]:
@@ -118,7 +110,7 @@ def stats_response(sums: Sums) -> pb.GetStatsResponse:
     tiers = sums.tiers
     answers = sum(each.answers for each in tiers)
     return pb.GetStatsResponse(
-        start_time=moment(sums.start_time),
+        start_time=stamp(sums.start_time),
         tiers=[_tier(each) for each in tiers],
         answers=answers,
         hits=answers - sum(each.answers for each in tiers if each.tier == "UPSTREAM"),

@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import Any, Final, NoReturn
 
 import orjson
-from google.protobuf.timestamp_pb2 import Timestamp
 from porchlight.bot.v1 import bot_service_pb2 as bot_pb
 from porchlight.contact.v1 import contact_service_pb2 as contact_pb
 from porchlight.ops.v1 import ops_service_pb2 as ops_pb
@@ -15,6 +14,7 @@ from porchlight.ops.v1 import ops_service_pb2 as ops_pb
 from kit.errors import InvalidField
 from kit.facts_wire import fact_to_proto
 from kit.lane import Erased, Fact, Resumed, Turn
+from kit.stamps import stamp
 from services.gateway.effects import words_of
 
 PAGE_DEFAULT: Final = 50
@@ -34,7 +34,7 @@ def handle_turn_request(turn: Turn) -> bot_pb.HandleTurnRequest:
                 message_id=message.message_id,
                 text=message.text,
                 channel=message.channel,
-                write_time=_stamp(message.write_time),
+                write_time=stamp(message.write_time),
             )
             for message in turn.messages
         ],
@@ -77,7 +77,7 @@ def delete_response(erased: Erased, *, cache_cleared: bool) -> contact_pb.Delete
     """Say the receipt of an erasure."""
     return contact_pb.DeleteContactResponse(
         erasure_id=erased.erasure_id,
-        erase_time=_stamp(erased.erase_time),
+        erase_time=stamp(erased.erase_time),
         rows=erased.rows,
         opt_out_kept=erased.opt_out_kept,
         cache_cleared=cache_cleared,
@@ -125,7 +125,7 @@ def _refuse_token() -> NoReturn:
 
 def _entry(event: Mapping[str, Any]) -> contact_pb.TimelineEntry:
     body = event["body"]
-    entry = contact_pb.TimelineEntry(event_time=_stamp(event["event_time"]))
+    entry = contact_pb.TimelineEntry(event_time=stamp(event["event_time"]))
     match event["kind"]:
         case "inbound":
             entry.inbound.CopyFrom(_inbound(body))
@@ -196,7 +196,7 @@ def _outbound(body: Mapping[str, Any]) -> contact_pb.OutboundEvent:
         attempts=body["attempts"],
     )
     if body["send_time"] is not None:
-        event.send_time.CopyFrom(_stamp(body["send_time"]))
+        event.send_time.CopyFrom(stamp(body["send_time"]))
     return event
 
 
@@ -208,15 +208,9 @@ def _lane(lane: Mapping[str, Any]) -> ops_pb.Lane:
         waiting_messages=lane["waiting_messages"],
         waiting_deliveries=lane["waiting_deliveries"],
         pending_handoff_id=lane["pending_handoff_id"] or "",
-        wait_time=_stamp(lane["wait_time"]),
+        wait_time=stamp(lane["wait_time"]),
         attempts=lane["attempts"],
     )
     if lane["lease_expire_time"] is not None:
-        message.lease_expire_time.CopyFrom(_stamp(lane["lease_expire_time"]))
+        message.lease_expire_time.CopyFrom(stamp(lane["lease_expire_time"]))
     return message
-
-
-def _stamp(time: datetime | str) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(datetime.fromisoformat(time) if isinstance(time, str) else time)
-    return stamp

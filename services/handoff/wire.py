@@ -6,7 +6,6 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Final
 
-from google.protobuf.timestamp_pb2 import Timestamp
 from porchlight.bot.v1 import bot_service_pb2 as bot_pb
 from porchlight.handoff.v1 import handoff_service_pb2 as pb
 
@@ -14,6 +13,7 @@ from kit import checks, paging
 from kit.errors import InvalidField
 from kit.facts_wire import FACTS_MOST, fact_from_proto, fact_to_proto
 from kit.lane import Fact
+from kit.stamps import stamp
 from services.handoff.ledger import Change, Cursor, Owner, Position
 from services.handoff.values import (
     CAPSULE_VERSION,
@@ -167,7 +167,7 @@ def handoff(record: Handoff) -> pb.Handoff:
         summary=record.summary,
         policy_version=record.policy_version,
         epoch=record.epoch,
-        decide_time=_stamp(record.decide_time),
+        decide_time=stamp(record.decide_time),
         override_message_id=record.override_message_id or "",
         actor=record.actor,
         kind=pb.HandoffKind.Value(f"HANDOFF_KIND_{record.kind.value}"),
@@ -255,7 +255,7 @@ def watch_response(what: Cursor | Change) -> pb.WatchHandoffsResponse:
         cursor=paging.encode(*map(str, what.cursor)),
         handoff=handoff(what.handoff),
         state=pb.HandoffState.Value(f"HANDOFF_STATE_{what.state.value}"),
-        event_time=_stamp(what.event_time),
+        event_time=stamp(what.event_time),
     )
 
 
@@ -275,9 +275,3 @@ def cursor(token: str) -> Cursor | None:
 
 def _rule(rule: Rule) -> pb.Rule.ValueType:
     return pb.Rule.Value(f"RULE_{rule.value}")
-
-
-def _stamp(moment: datetime) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(moment)
-    return stamp
