@@ -69,6 +69,16 @@ async def test_cache_is_emptied_at_once_and_again_when_no_turn_can_be_under_way(
     assert cache.asked == [(LOC, "c_1")] * 2
 
 
+async def test_decision_made_on_a_contact_that_was_erased_does_not_fit_the_one_that_begins_anew(database, lane, eraser):
+    versions = []
+    for _ in range(3):
+        await says(lane, "c_1")
+        (found,) = await rows(database.admin_url, "select version from porchlight.contact")
+        versions.append(found["version"])
+        await eraser.erase(LOC, "c_1", actor="operator")
+    assert len(set(versions)) == 3
+
+
 async def _closed(database) -> bool:
     found = await rows(database.admin_url, "select contact_id, cache_time from porchlight.erasure")
     return [row["contact_id"] for row in found] == [None] and found[0]["cache_time"] is not None
