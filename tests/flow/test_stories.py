@@ -102,6 +102,11 @@ async def test_person_who_wants_to_be_left_alone_hears_nothing_until_they_text_s
 
     await until("the contact is paused", paused)
     await system.text(contact, "and another thing")
+
+    async def stored() -> bool:
+        return len(texts_of(await system.timeline(contact))) == 3
+
+    await until("the text is stored, as the CRM sends in no order", stored)
     await system.text(contact, "START")
     _, back = await replies(system, contact, 2)
     assert [each.outcome for each in texts_of(await system.timeline(contact))] == [
