@@ -44,9 +44,9 @@ class Breaker:
         self.state, self._failures, self._probe_time = State.CLOSED, 0, None
         return closes
 
-    def failed(self, now_seconds: float) -> bool:
-        """Note a failure; True when this opens a breaker that was closed."""
-        self._failures += 1
+    def failed(self, now_seconds: float, *, at_once: bool = False) -> bool:
+        """Note a failure, which may be enough by itself; True when this opens a breaker that was closed."""
+        self._failures += self._most if at_once else 1
         if self.state is State.CLOSED and self._failures < self._most:
             return False
         opens = self.state is State.CLOSED

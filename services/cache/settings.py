@@ -60,7 +60,7 @@ class CacheSettings(Settings):
         100,
         ge=10,
         le=1_000,
-        description="The most that a look into Redis may take; a lost Redis costs this much a call.",
+        description="The most that a look into Redis may take; when it is lost, who asks just then waits this long.",
     )
 
     @property
