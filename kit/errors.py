@@ -173,7 +173,7 @@ class PromptChanged(Conflict):
 
 
 class ContactNotFound(Missing):
-    """No such contact has ever been heard of."""
+    """No such contact is known: nobody of that id ever wrote, or it was erased."""
 
     reason = "CONTACT_NOT_FOUND"
 
@@ -191,7 +191,7 @@ class PolicyNotFound(Missing):
 
 
 class PromptNotFound(Missing):
-    """No prompt of that name has a version under that label."""
+    """There is no such prompt, or no such version or label of it."""
 
     reason = "PROMPT_NOT_FOUND"
 
@@ -227,7 +227,7 @@ class ModelUnavailable(Unavailable):
 
 
 class StoreUnavailable(Unavailable):
-    """The database does not answer."""
+    """A store, Postgres or Redis, does not answer."""
 
     reason = "STORE_UNAVAILABLE"
 

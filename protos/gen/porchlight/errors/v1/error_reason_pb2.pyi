@@ -68,7 +68,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Metadata: `contact_id`, `epoch`, `turn_no`.
     """
     ERROR_REASON_CONTACT_NOT_FOUND: _ErrorReason.ValueType  # 8
-    """No such contact has ever been heard of.
+    """No such contact is known: nobody of that id ever wrote, or it was erased.
 
     Code: `NOT_FOUND`. Retry: no.
     Metadata: `contact_id`.
@@ -104,10 +104,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Metadata: `contact_id`.
     """
     ERROR_REASON_PROMPT_NOT_FOUND: _ErrorReason.ValueType  # 14
-    """No prompt of that name has a version under that label.
+    """There is no such prompt, or no such version or label of it.
 
     Code: `NOT_FOUND`. Retry: no.
-    Metadata: `prompt`, `label`.
+    Metadata: `prompt`; `version` or `label` where that is what is missing.
     """
     ERROR_REASON_BUDGET_EXHAUSTED: _ErrorReason.ValueType  # 15
     """The money or request budget for the model is used up.
@@ -128,7 +128,7 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Metadata: `limit`.
     """
     ERROR_REASON_STORE_UNAVAILABLE: _ErrorReason.ValueType  # 18
-    """The database does not answer.
+    """A store, Postgres or Redis, does not answer. `store` says which.
 
     Code: `UNAVAILABLE`. Retry: after `RetryInfo`.
     Metadata: `store`.
@@ -235,7 +235,7 @@ Code: `ABORTED`. Retry: no; whoever holds the newer claim goes on.
 Metadata: `contact_id`, `epoch`, `turn_no`.
 """
 ERROR_REASON_CONTACT_NOT_FOUND: ErrorReason.ValueType  # 8
-"""No such contact has ever been heard of.
+"""No such contact is known: nobody of that id ever wrote, or it was erased.
 
 Code: `NOT_FOUND`. Retry: no.
 Metadata: `contact_id`.
@@ -271,10 +271,10 @@ Code: `ABORTED`. Retry: yes, the whole operation.
 Metadata: `contact_id`.
 """
 ERROR_REASON_PROMPT_NOT_FOUND: ErrorReason.ValueType  # 14
-"""No prompt of that name has a version under that label.
+"""There is no such prompt, or no such version or label of it.
 
 Code: `NOT_FOUND`. Retry: no.
-Metadata: `prompt`, `label`.
+Metadata: `prompt`; `version` or `label` where that is what is missing.
 """
 ERROR_REASON_BUDGET_EXHAUSTED: ErrorReason.ValueType  # 15
 """The money or request budget for the model is used up.
@@ -295,7 +295,7 @@ Code: `RESOURCE_EXHAUSTED`. Retry: after `RetryInfo`.
 Metadata: `limit`.
 """
 ERROR_REASON_STORE_UNAVAILABLE: ErrorReason.ValueType  # 18
-"""The database does not answer.
+"""A store, Postgres or Redis, does not answer. `store` says which.
 
 Code: `UNAVAILABLE`. Retry: after `RetryInfo`.
 Metadata: `store`.
