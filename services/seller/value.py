@@ -127,10 +127,10 @@ def _place_unknown(situation: Situation) -> bool:
     return situation.value("address_area") is not None and not zips_of_home(situation)
 
 
-def _converse(situation: Situation, said: Part, *, answers: bool) -> Move:
+def _converse(situation: Situation, part: Part, *, answers: bool) -> Move:
     """Say something of value, then talk on; a question of value is answered by it."""
     asked = replace(situation, signals=replace(situation.signals, question=False)) if answers else situation
-    opening = (*phrases.opening(situation), said)
+    opening = (*phrases.opening(situation), part)
     move = talk.converse(asked, SLOTS, ORDER, opening=opening, closing=phrases.closing(situation))
     # Who asks has not left a question unanswered: it is not counted.
     return replace(move, kind=MoveKind.ANSWER) if answers else move

@@ -992,9 +992,6 @@ async def test_text_goes_to_the_conversation_and_channel_it_answers(world):
     assert (delivery.conversation_id, delivery.channel) == ("conv_1", "Live_Chat")
 
 
-# --- what people look at -----------------------------------------------------------------------------------------
-
-
 # --- effects -----------------------------------------------------------------------------------------------------
 
 A_NOTE = Note(text="wants to see it")
@@ -1116,6 +1113,9 @@ async def test_reply_that_never_left_is_made_known_to_the_brokerage(world, resul
     assert (task.kind, "CRM_NEVER_ANSWERED" in task.text) == ("TASK", True)
     await world.lane.finish_delivery(task, result, cause="TOO_OLD")
     assert await world.deliveries() == []
+
+
+# --- what people look at -----------------------------------------------------------------------------------------
 
 
 async def test_timeline_of_an_unknown_contact_is_none(world):

@@ -1,6 +1,6 @@
 """What a contact must be after whatever happens to it, written from the promises. Pure.
 
-A model of one contact for `handoff_states`: no line of the arbiter's or of its SQL is
+A model of one contact for `handoff_sequences`: no line of the arbiter's or of its SQL is
 used here. What happens is a method; it changes the model and returns what must be
 answered. Times are the database's.
 """
