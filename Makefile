@@ -10,7 +10,7 @@ LANGGRAPH := bench/handoff_safety/langgraph
 LITELLM := bench/litellm
 LOCK := uv pip compile --quiet --generate-hashes --universal --python-version 3.11 --no-header --no-emit-index-url --no-annotate pyproject.toml --extra build
 
-.PHONY: up test check format bench bench-cma bench-conversations bench-handoff bench-handoff-safety bench-stampede bench-cache bench-cache-replay protos docs pictures lock clean
+.PHONY: up test check format bench bench-cma bench-conversations bench-handoff bench-handoff-safety bench-stampede bench-cache bench-cache-replay bench-cache-seed protos docs pictures lock clean
 
 up: $(RUNTIME)       # stores, migrations, all services, until Ctrl-C; prints `ready` and the URLs
 	@exec $(BIN)/porchlight up
@@ -51,6 +51,9 @@ bench-handoff-safety: $(DEV) $(LANGGRAPH)/.venv/.installed  # what holds when ha
 
 bench-cache-replay: $(DEV)  # replay property dialogues (../shared/data/sgd_homes) beside other caches; rewrites its part of bench/RESULTS.md
 	@$(BIN)/python -m bench.cache_replay --write
+
+bench-cache-seed: $(DEV)  # what the labels that ship teach, on ways and texts that they do not hold; rewrites its part of bench/RESULTS.md
+	@$(BIN)/python -m bench.cache_seed --write
 
 .PHONY: load-cache
 load-cache: $(DEV)  # 10,000 near-duplicate pairs, 10,000 contacts with canaries, 1,000 mutations of every bad answer; SEED=7 for one again

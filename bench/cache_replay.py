@@ -147,11 +147,13 @@ def _renamed(turn: Turn) -> Turn:
     return replace(turn, intent=RENAMED[turn.intent])
 
 
-def _share(part: float, of: float) -> str:
+def share(part: float, of: float) -> str:
+    """Return a share as people read it."""
     return f"{part / of:.1%}" if of else "none"
 
 
-def _wrong(wrong: int, hits: int) -> str:
+def wrong_share(wrong: int, hits: int) -> str:
+    """Return the share of answers that are wrong, with its 95 % interval."""
     if not hits:
         return "none"
     low, high = at_least(wrong, hits, sure=0.975), at_most(wrong, hits, sure=0.975)
@@ -169,27 +171,27 @@ def _costs(tally: Tally) -> str:
 def row(name: str, tally: Tally) -> str:
     """Return a line of the table of ways."""
     return (
-        f"| {name} | {_share(tally.hits, tally.turns)} | {_wrong(tally.wrong_hits, tally.hits)} "
-        f"| {_share(tally.plan_hits, tally.plans)} | {_share(tally.plans_differ, tally.plan_hits)} | {_costs(tally)} |"
+        f"| {name} | {share(tally.hits, tally.turns)} | {wrong_share(tally.wrong_hits, tally.hits)} "
+        f"| {share(tally.plan_hits, tally.plans)} | {share(tally.plans_differ, tally.plan_hits)} | {_costs(tally)} |"
     )
 
 
 def tier_row(name: str, tally: Tally) -> str:
     """Return a line of the table of tiers."""
     parts = [
-        f"{_share(tally.tiers[tier], tally.turns)} | {_wrong(tally.wrong[tier], tally.tiers[tier])}"
+        f"{share(tally.tiers[tier], tally.turns)} | {wrong_share(tally.wrong[tier], tally.tiers[tier])}"
         for tier in ("L1", "STUDENT")
     ]
     kinds = [call.kind for call in tally.calls]
     asked = " | ".join(f"{kinds.count(kind):,}" for kind in ("analysis", "reply", "audit"))
-    return f"| {name} | {' | '.join(parts)} | {_share(tally.tiers['UPSTREAM'], tally.turns)} | {asked} |"
+    return f"| {name} | {' | '.join(parts)} | {share(tally.tiers['UPSTREAM'], tally.turns)} | {asked} |"
 
 
 def drift_row(name: str, drift: Drift) -> str:
     """Return a line of the table of changed worlds."""
     wrong = ", ".join(map(str, drift.wrong))
     return (
-        f"| {name} | {wrong} | {drift.stopped} of {len(drift.wrong)} | {_share(drift.quiet_after, drift.turns_after)} |"
+        f"| {name} | {wrong} | {drift.stopped} of {len(drift.wrong)} | {share(drift.quiet_after, drift.turns_after)} |"
     )
 
 
@@ -214,8 +216,8 @@ async def run(dialogues: Sequence[Dialogue], tiers: Sequence[str], encoder: Enco
         by_tier += [tier_row(f"{tier}, cold, first half", halves[0]), tier_row(f"{tier}, cold, second half", halves[1])]
         folds = await in_folds(dialogues, encode, seed=seed)
         alone.append(
-            f"| {tier} | {folds.alone.turns:,} | {_share(folds.alone.hits, folds.alone.turns)} "
-            f"| {_wrong(folds.alone.wrong_hits, folds.alone.hits)} |"
+            f"| {tier} | {folds.alone.turns:,} | {share(folds.alone.hits, folds.alone.turns)} "
+            f"| {wrong_share(folds.alone.wrong_hits, folds.alone.hits)} |"
         )
         rows.append(row(f"Porchlight {tier}, learned", folds.service))
         by_tier.append(tier_row(f"{tier}, learned", folds.service))

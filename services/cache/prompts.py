@@ -116,6 +116,10 @@ class Prompts:
         except KeyError:
             raise PromptNotFound(f"no version of {name} is labelled {label}", prompt=name, label=label) from None
 
+    def version(self, prompt_version: str) -> Prompt | None:
+        """Return a version that a label points at, as far as is known; None of any other."""
+        return next((each for each in (self._known or {}).values() if each.prompt_version == prompt_version), None)
+
     async def refresh(self) -> None:
         """Read all labels again.
 

@@ -248,7 +248,7 @@ async def assemble(settings: CacheSettings, stack: AsyncExitStack, *, model: Mod
         turns=Turns(leases),
     )
     stack.push_async_callback(completions.close)
-    student, teachers = await _student(settings, stack, labels)
+    student, teachers = await _student(settings, stack, labels, prompts)
     analyses = Analyses(completions, student, writer)
     stack.push_async_callback(analyses.close)
     parts = Parts(
@@ -316,11 +316,12 @@ def _upstream(
 
 
 async def _student(
-    settings: CacheSettings, stack: AsyncExitStack, labels: LabelStore
+    settings: CacheSettings, stack: AsyncExitStack, labels: LabelStore, prompts: Prompts
 ) -> tuple[Student, Sequence[Callable[[asyncio.Event], Awaitable[None]]]]:
     """Return who analyses before Claude is asked, and its worker."""
     if settings.student == "off":
         return NoStudent(), ()
+    from services.cache.student_seeds import seeds
     from services.cache.student_taught import TaughtStudent
     from services.cache.student_train import train
 
@@ -330,7 +331,9 @@ async def _student(
 
         encoder = Batcher(await asyncio.to_thread(MiniLm))
         stack.push_async_callback(encoder.close)
-    student = TaughtStudent(labels, train=train, encoder=encoder)
+    student = TaughtStudent(
+        labels, train=train, encoder=encoder, seeds=lambda prompt_version: seeds(prompts.version(prompt_version))
+    )
     return student, (student.run,)
 
 

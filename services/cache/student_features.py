@@ -3,7 +3,8 @@
 A word means little without the question before it: "yes" after "shall I show you
 homes?" is a wish, after "is that all?" an ending. So every word and every pair of
 words stands twice, alone and together with what was asked. That is worth more
-than any embedding of the words (bench/RESULTS.md, "The student").
+than any embedding of the words (bench/RESULTS.md, "The student"). And the words after
+the last comma stand once more: "not renting, buying" is not "not buying, renting".
 """
 
 import re
@@ -23,13 +24,15 @@ def text_features(asked: str, masked: str) -> Counter[str]:
 
     The number of a reference is left out, so that MONEY_1 and MONEY_2 are both money.
 
-    >>> sorted(text_features("area", "PLACE_1 please"))[:4]
-    ['area|place', 'area|place_please', 'area|please', 'area|please_$']
+    >>> sorted(text_features("area", "no, PLACE_1"))[:4]
+    ['..place', '^_no', 'area|^_no', 'area|no']
     """
     words = [(each["kind"] or each.group()).lower() for each in islice(_TOKEN.finditer(masked), MOST_TOKENS)]
     pairs = [f"{one}_{two}" for one, two in zip(["^", *words], [*words, "$"], strict=True)]
     found = Counter([*words, *pairs])
     found.update({f"{asked}|{name}": count for name, count in list(found.items())})
+    last = words[-len(_TOKEN.findall(masked.rpartition(",")[2])) :]
+    found.update(f"..{word}" for word in last)
     return found
 
 

@@ -9,11 +9,13 @@ import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
+from kit.spans import REF
 from services.cache.canonical import State
 from services.cache.student_bounds import NEVER, at_most, threshold
 from services.cache.student_features import state_features, text_features
@@ -42,10 +44,12 @@ class Example:
     state: State
     masked: str
     label: str
+    """Empty: what it says, no label can say."""
     group: str
     """What must not stand on both sides when the student is examined: a dialogue, a family of seeds, a text."""
     weight: float = 1.0
-    """For how many requests it stands: an audited hit for all those hits that were not."""
+    """For how many requests it stands: an audited hit for all those hits that were not. What stands for none is learned
+    from and not examined."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +66,8 @@ class _Seen:
 
     words: Counter[str]
     marks: tuple[str, ...]
+    refs: frozenset[str]
+    """The references in the text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,13 +88,20 @@ class Learned:
     """A row each for the columns and then for the encoder's dimensions, a column for each label."""
     bias: Vectors = field(repr=False)
     states: frozenset[str] = field(repr=False)
+    unsaid: frozenset[str] = field(repr=False)
+    """Labels of texts with values that they do not name, and those values: see `_unsaid`."""
+
+    @cached_property
+    def _needs(self) -> tuple[frozenset[str] | None, ...]:
+        """What each label names, and so a text must hold; None for what no label can say."""
+        return tuple(frozenset(REF.findall(label)) if label else None for label in self.labels)
 
     def knows(self, state: State) -> bool:
         """Say whether every part of a state was met often enough."""
         return self.states.issuperset(_state(state))
 
     def score(self, state: State, masked: str, vector: Vectors | None = None) -> Scored:
-        """Return the likeliest label of a text, and how likely it is.
+        """Return the likeliest label that a text can have, and how likely it is.
 
         Args:
             state: Where the dialogue stands.
@@ -103,16 +116,24 @@ class Learned:
         if vector is not None:
             logits = logits + vector @ self.weights[len(self.columns) :]
         logits = np.exp(logits - logits.max())
-        best = int(logits.argmax())
-        return Scored(label=self.labels[best], score=float(logits[best] / logits.sum()))
+        # What cannot be said of this text keeps its share: who would say it does not know what else to say.
+        likely = np.where([refs is not None and refs <= seen.refs for refs in self._needs], logits, 0.0)
+        best = int(likely.argmax())
+        return Scored(label=self.labels[best], score=float(likely[best] / logits.sum()))
 
     def answer(self, state: State, masked: str, vector: Vectors | None = None, *, loose: bool = False) -> Scored | None:
         """Return the label of a text, or None when it is not sure enough or the state is new to it."""
         line = self.loose if loose else self.threshold
         if line >= NEVER or not self.knows(state):
             return None
-        found = self.score(state, masked, vector)
-        return found if found.score >= line else None
+        seen = _see(state, masked)
+        found = self._score(seen, vector)
+        return found if found.score >= line and self._met(seen, found) else None
+
+    def _met(self, seen: _Seen, found: Scored) -> bool:
+        """Say whether a text with values that the label does not name was ever met: three bedrooms are no matter of course."""
+        unsaid = _unsaid(seen, found.label)
+        return not unsaid or unsaid in self.unsaid
 
 
 def learn(examples: Sequence[Example], *, target: float, encode: Encode | None = None) -> Learned | None:
@@ -134,7 +155,7 @@ def learn(examples: Sequence[Example], *, target: float, encode: Encode | None =
     whole = _fit(seen, labels, vectors)
     if whole is None:
         return None
-    folds = [_fold(each.group) for each in examples]
+    folds = [fold_of(each.group) for each in examples]
     scored: list[tuple[float, bool, float]] = []
     unheard: list[bool] = []
     for fold in range(FOLDS):
@@ -145,9 +166,11 @@ def learn(examples: Sequence[Example], *, target: float, encode: Encode | None =
         )
         for n in mine:
             each = examples[n]
-            if student is None or not student.knows(each.state):
+            if student is None or not each.weight or not student.knows(each.state):
                 continue  # it would keep quiet
             found = student._score(seen[n], None if vectors is None else vectors[n])
+            if not student._met(seen[n], found):
+                continue
             scored.append((found.score, found.label == each.label, each.weight))
             unheard.append(each.label not in student.labels)
     line = threshold(scored, target=target)
@@ -192,6 +215,7 @@ def _fit(seen: Sequence[_Seen], labels: Sequence[str], vectors: Vectors | None) 
         weights=np.ascontiguousarray(weights, dtype=np.float32),
         bias=np.asarray(bias, dtype=np.float32),
         states=states,
+        unsaid=frozenset(filter(None, map(_unsaid, seen, labels))),
     )
 
 
@@ -221,12 +245,19 @@ def _row(columns: Mapping[str, int], idf: Vectors, seen: _Seen) -> tuple[npt.NDA
 
 
 def _see(state: State, masked: str) -> _Seen:
-    return _Seen(words=text_features(state.asked, masked), marks=_state(state))
+    return _Seen(words=text_features(state.asked, masked), marks=_state(state), refs=frozenset(REF.findall(masked)))
+
+
+def _unsaid(seen: _Seen, label: str) -> str:
+    """Name a label and the values of a text that it leaves out; empty when it leaves out none."""
+    left = seen.refs.difference(REF.findall(label))
+    return " ".join([*sorted(left), label]) if left else ""
 
 
 def _state(state: State) -> tuple[str, ...]:
     return state_features(state.asked, state.known, state.opening)
 
 
-def _fold(group: str) -> int:
+def fold_of(group: str) -> int:
+    """Return in which of the `FOLDS` a group stands: by its name, and so the same wherever it is asked for."""
     return hashlib.blake2b(group.encode(), digest_size=2).digest()[0] % FOLDS

@@ -7,7 +7,7 @@ or goes on with what it knew, and Claude is asked.
 
 import asyncio
 import importlib
-from collections.abc import Awaitable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 
@@ -16,10 +16,11 @@ from kit.log import describe, get_logger
 from kit.rest import rest
 from services.cache import metrics
 from services.cache.canonical import State
-from services.cache.labels import FEEDBACK, KeptLabel, LabelStore
+from services.cache.labels import FEEDBACK, SEED, KeptLabel, LabelStore
 from services.cache.student import Guess
 from services.cache.student_label import label_of, render
 from services.cache.student_model import Example, Learned, Vectors
+from services.cache.student_seeds import beside
 from services.cache.student_train import TrainingFailed
 from services.cache.student_watch import Watch
 
@@ -89,12 +90,23 @@ class TaughtStudent:
         store: Where the labels are.
         train: Who learns.
         encoder: Of the quality tier; None for the light tier.
+        seeds: Gives what ships for a prompt's version; who has no labels of its own to speak of begins with these.
     """
 
-    def __init__(self, store: LabelStore, *, train: Train, encoder: Encoder | None = None) -> None:
+    def __init__(
+        self,
+        store: LabelStore,
+        *,
+        train: Train,
+        encoder: Encoder | None = None,
+        seeds: Callable[[str], Sequence[Example]] = lambda prompt_version: (),
+    ) -> None:
         self._store = store
         self._train = train
         self._encoder = encoder
+        self._seeds = seeds
+        self._seeded: dict[str, tuple[Sequence[Example], Learned | None]] = {}
+        """By prompt version: what ships, and what it alone teaches, the same for all tenants."""
         self._classes: dict[_Of, _Class] = {}
 
     async def guess(
@@ -187,27 +199,41 @@ class TaughtStudent:
         for of, mine in list(self._classes.items()):
             await self._read(of, mine)
             known = [each for each in mine.examples.values() if each is not None]
-            if mine.fresh < max(FRESH_LEAST, FRESH_SHARE * len(known)):
+            enough = mine.fresh >= max(FRESH_LEAST, FRESH_SHARE * len(known))
+            if not enough and mine.learned is not None:
                 continue
             if mine.waits:
                 mine.waits -= 1
                 continue
             try:
-                learned = await self._train(known, target=TARGET, quality=self._encoder is not None)
+                seeds, learned = await self._begin(of.prompt_version)
+                if enough:
+                    examples = [*known, *beside(seeds, known)]
+                    learned = await self._train(examples, target=TARGET, quality=self._encoder is not None)
+                    mine.fresh = 0
             except TrainingFailed as failed:
                 log.error("worker.failed", worker="student", **describe(failed))
                 mine.waits = min(2**mine.failures - 1, MOST_WAITS)
                 mine.failures += 1
                 continue
-            mine.fresh = mine.failures = 0
+            mine.failures = 0
             # Who watches needs it, and nobody who asks shall wait until it is read from disk.
             await asyncio.to_thread(importlib.import_module, "scipy.special")
             if learned is not None and self._classes.get(of) is mine:
-                self._take(of, mine, learned)
+                self._take(of, mine, learned, str(mine.read) if enough else SEED)
 
-    def _take(self, of: _Of, mine: _Class, learned: Learned) -> None:
+    async def _begin(self, prompt_version: str) -> tuple[Sequence[Example], Learned | None]:
+        """Return what ships for a prompt's version, and what it alone teaches."""
+        if prompt_version not in self._seeded:
+            seeds = await asyncio.to_thread(self._seeds, prompt_version)
+            quality = self._encoder is not None
+            learned = await self._train(seeds, target=TARGET, quality=quality) if seeds else None
+            self._seeded[prompt_version] = seeds, learned
+        return self._seeded[prompt_version]
+
+    def _take(self, of: _Of, mine: _Class, learned: Learned, of_what: str) -> None:
         mine.learned = learned
-        mine.version = f"{'light' if self._encoder is None else 'minilm'}-{mine.read}"
+        mine.version = f"{'light' if self._encoder is None else 'minilm'}-{of_what}"
         mine.watch = Watch(target=TARGET, strange=learned.strange)
         metrics.STUDENT_THRESHOLD.labels(of.tenant_id, of.prompt_version).set(learned.threshold)
         log.info(

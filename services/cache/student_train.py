@@ -74,6 +74,7 @@ def pack(learned: Learned) -> bytes:
         "examples": learned.examples,
         "columns": sorted(learned.columns, key=lambda name: learned.columns[name]),
         "states": sorted(learned.states),
+        "unsaid": sorted(learned.unsaid),
     }
     made = io.BytesIO()
     arrays = {name: getattr(learned, name) for name in _ARRAYS}
@@ -93,6 +94,7 @@ def unpack(data: bytes) -> Learned:
             examples=told["examples"],
             columns={name: number for number, name in enumerate(told["columns"])},
             states=frozenset(told["states"]),
+            unsaid=frozenset(told["unsaid"]),
             **{name: arrays[name] for name in _ARRAYS},
         )
 

@@ -11,11 +11,13 @@ from porchlight.cache.v1 import cache_service_pb2 as pb
 from prometheus_client import REGISTRY
 
 from kit.pg.pool import open_pool
+from kit.prompt_file import parse
 from kit.spans import mask
 from migrations.prompts import load_prompts
-from services.cache import metrics, student_taught
+from services.cache import metrics, student_seeds, student_taught
 from services.cache.labels import Label
 from services.cache.labels_pg import PgLabelStore
+from services.cache.prompts import make_prompt
 from tests.support.analyses import PROMPT, analysis, analyze, rows, until
 from tests.support.caches import Caches
 from tests.support.claude_script import ScriptedClaude, message, scripted_claude
@@ -70,15 +72,16 @@ async def labelled(database: Database) -> None:
     await pool.close()
 
 
+async def has_learned() -> bool:
+    of = {"tenant_id": "loc_1", "prompt_version": "lead.extract@1"}
+    return REGISTRY.get_sample_value("porchlight_cache_student_threshold", of) is not None
+
+
 async def test_student_answers_what_claude_said_of_others_and_is_checked_and_stopped_when_it_is_wrong(
     caches: Caches, claude: ScriptedClaude, database: Database, labelled: None
 ):
     stub = await caches.start(anthropic_base_url=claude.url, student="light")
     metrics.STUDENT_THRESHOLD.clear()
-
-    async def has_learned() -> bool:
-        of = {"tenant_id": "loc_1", "prompt_version": "lead.extract@1"}
-        return REGISTRY.get_sample_value("porchlight_cache_student_threshold", of) is not None
 
     async def audits() -> list[int]:
         kept = await rows(database, "select wrong_times from porchlight.analysis_label where source = 'audit'")
@@ -105,6 +108,28 @@ async def test_student_answers_what_claude_said_of_others_and_is_checked_and_sto
         assert answer.tier == pb.TIER_STUDENT
         await audited(expected)
     assert (await analyze(stub, "time to get a condo or a house", asked="intent")).tier == pb.TIER_UPSTREAM
+
+
+async def test_a_tenant_whom_nobody_wrote_to_yet_is_answered_from_the_labels_that_ship(
+    caches: Caches, claude: ScriptedClaude, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    prompt = make_prompt(1, parse(PROMPT).body)
+    ways = [
+        line
+        for side, verbs in WISHES.items()
+        for line in (f"= intent={side}", *(" ".join(said) for said in itertools.product(OPENINGS, verbs, THINGS)))
+    ]
+    monkeypatch.setattr(student_seeds, "FOLDER", tmp_path)
+    header = ["# Written for a test.", f"prompt {student_seeds.digest(prompt)}", "@ intent/-"]
+    (tmp_path / "lead.extract.en.txt").write_text("\n".join([*header, *ways]))
+    stub = await caches.start(anthropic_base_url=claude.url, student="light")
+
+    metrics.STUDENT_THRESHOLD.clear()
+    assert (await analyze(stub, "what is new", asked="intent")).tier == pb.TIER_UPSTREAM
+    await until(has_learned, seconds=60.0)
+    answer = await analyze(stub, "ready to find a house or a condo", asked="intent")
+    assert (answer.tier, answer.model) == (pb.TIER_STUDENT, "light-seed")
+    assert (await analyze(stub, "what is the weather like", asked="intent")).tier == pb.TIER_UPSTREAM
 
 
 async def test_student_that_is_off_is_not_asked(caches: Caches, claude: ScriptedClaude, labelled: None):
