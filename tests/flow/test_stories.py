@@ -10,6 +10,9 @@ from tests.support.system import TENANT, System, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
 
+BEYOND_STUDENTS = "see www.tortoises.example"
+"""A value that no answer names, and no seed holds: a student keeps quiet about such a text."""
+
 
 async def replies(system: System, contact_id: str, count: int) -> list[str]:
     async def enough() -> list[str] | None:
@@ -117,8 +120,10 @@ async def test_person_who_wants_to_be_left_alone_hears_nothing_until_they_text_s
 
 async def test_every_message_says_what_became_of_it_and_what_it_cost(system: System) -> None:
     contact = await system.contact("Cleo", "(206) 555-0103")
-    # Words of her own: what others said too would be answered from what is stored.
-    await system.text(contact, "Looking to purchase property in Ballard, with space for my tortoise")
+    # Words of her own: what others said too would be answered from what is stored, or by the student.
+    await system.text(
+        contact, f"Looking to purchase property in Ballard, with space for my tortoise, {BEYOND_STUDENTS}"
+    )
     await replies(system, contact, 1)
     timeline = await system.timeline(contact)
     assert [each.outcome for each in texts_of(timeline)] == ["REPLIED"]
@@ -187,7 +192,7 @@ async def test_conversation_goes_on_by_rules_when_claude_is_overloaded(system: S
     await system.control(claude, {"faults": [{"kind": "overloaded", "probability": 1.0}]})
     try:
         contact = await system.contact("Gus", "(206) 555-0107")
-        await system.text(contact, "I want to buy a house")
+        await system.text(contact, f"I want to buy a house, {BEYOND_STUDENTS}")
         await replies(system, contact, 1)
         timeline = await system.timeline(contact)
         assert timeline.owner == "buyer"
