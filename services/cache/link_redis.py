@@ -101,14 +101,20 @@ class Link:
 
     async def _find(self) -> None:
         """Ping until there is an answer."""
-        while True:
-            with contextlib.suppress(RedisError, OSError, TimeoutError):
-                async with asyncio.timeout(self._seconds):
-                    await self.redis.ping()
-                break
-            with contextlib.suppress(RedisError, OSError, TimeoutError):
-                # They are of a server that may be gone; the next to use one would take the new server for lost too.
-                await self.redis.connection_pool.disconnect(inuse_connections=False)
-            await asyncio.sleep(PING_SECONDS)
-        self._finding = None
+        try:
+            while not await self._pinged():
+                with contextlib.suppress(RedisError, OSError, TimeoutError):
+                    # They are of a server that may be gone; the next to use one would take the new server for lost too.
+                    await self.redis.connection_pool.disconnect(inuse_connections=False)
+                await asyncio.sleep(PING_SECONDS)
+        finally:  # however this ends: while it is set, nobody asks
+            self._finding = None
         self._answers()
+
+    async def _pinged(self) -> bool:
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self.redis.ping()
+        except (RedisError, OSError, TimeoutError):
+            return False
+        return True

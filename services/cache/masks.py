@@ -8,6 +8,7 @@ from typing import Final
 from moka_py import Moka
 
 from kit.spans import Masked, OwnValue, mask, speaks_of
+from services.cache.canonical import told_apart
 
 MOST_KNOWN: Final = 2_000
 """Texts known again. What is kept of one is at most `MOST_SHARED_TOKENS` words of a dictionary, and where they stood."""
@@ -41,5 +42,4 @@ class Masks:
         return masked
 
     def _name(self, texts: Sequence[str]) -> bytes:
-        told = b"".join([len(data).to_bytes(8, "big") + data for data in map(str.encode, texts)])
-        return hashlib.blake2b(told, digest_size=16, key=self._secret).digest()
+        return hashlib.blake2b(told_apart(texts), digest_size=16, key=self._secret).digest()

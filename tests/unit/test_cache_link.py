@@ -86,3 +86,18 @@ async def test_redis_that_refuses_is_no_silent_one(silent: Silence):
     assert [await silent.link.ask(refused) for _ in range(20)] == [None] * 20
     assert silent.asked == BREAKER_FAILURES
     assert not silent.pinged.is_set()
+
+
+async def test_finder_that_breaks_leaves_the_asking_to_the_breaker(silent: Silence, monkeypatch: pytest.MonkeyPatch):
+    async def breaks() -> bool:
+        silent.pinged.set()
+        raise RuntimeError("nobody foresaw this")
+
+    monkeypatch.setattr(silent.link.redis, "ping", breaks)
+    assert await silent.link.ask(silent.answer) is None
+    await silent.pinged.wait()
+    silent.speaks.set()
+    async with asyncio.timeout(30):
+        while await silent.link.ask(silent.answer) is None:
+            await asyncio.sleep(0.01)
+    assert silent.asked == 2
