@@ -27,7 +27,7 @@ from porchlight.cache.v1.cache_service_pb2_grpc import CacheServiceStub
 from redis.asyncio import Redis
 
 from bench.caches import Stores, prepared, question, running_cache, wish
-from bench.measure import machine
+from bench.measure import NO_LIMITS, machine
 from bench.walk import write
 from kit.errors import PorchlightError
 from kit.rpc.client import call
@@ -44,11 +44,6 @@ PAUSE_SECONDS: Final = 0.03
 NEW_SHARE: Final = 0.2
 MOST_RISE_MS: Final = 150.0
 # What is measured is Redis: neither limits nor money shall end the run.
-NO_LIMITS: Final = {"claude_requests_per_minute": "100000", "claude_input_tokens_per_minute": "100000000"} | {
-    "claude_output_tokens_per_minute": "100000000",
-    "student": "off",
-}
-
 Trouble = Callable[[valkey.Valkey], Awaitable[Callable[[], Awaitable[valkey.Valkey]]]]
 """Brings a server into trouble; gives what ends it, which gives the server there is then."""
 
@@ -68,7 +63,7 @@ class Call:
 async def two_caches(stores: Stores, **settings: str) -> AsyncIterator[list[CacheServiceStub]]:
     """Start both."""
     async with AsyncExitStack() as stack:
-        given = NO_LIMITS | settings
+        given = NO_LIMITS | {"student": "off"} | settings
         yield [(await stack.enter_async_context(running_cache(stores, **given)))[0] for _ in range(2)]
 
 

@@ -29,7 +29,7 @@ from redis.asyncio import Redis
 from bench import student
 from bench.caches import Stores, prepared, question, running_cache, running_stores
 from bench.handoff import running_echo
-from bench.measure import Way, machine, run_calls
+from bench.measure import NO_LIMITS, Way, machine, run_calls
 from bench.walk import write
 from kit.rpc.client import call
 from sandbox.child import free_port
@@ -172,7 +172,7 @@ async def run(cluster: Any, redis_url: str, folder: Path, *, rounds: int, calls:
         if student.is_there():
             questions = await student.prepare(stores)
             for number, name in enumerate(("light", "minilm"), start=1):
-                settings = loud | student.NO_LIMITS | {"student": name, "metrics_listen": f"127.0.0.1:{free_port()}"}
+                settings = loud | NO_LIMITS | {"student": name, "metrics_listen": f"127.0.0.1:{free_port()}"}
                 # A database of its own in Redis: what the other left to Claude would be found there.
                 settings["redis_url"] = f"{redis_url.rpartition('/')[0]}/{number}"
                 stub, process = await stack.enter_async_context(running_cache(stores, **settings))

@@ -13,6 +13,12 @@ from pathlib import Path
 TICKS = os.sysconf("SC_CLK_TCK")
 NOT_COUNTED = object()
 """Returned by a call that turned out to be another than the one to be timed."""
+NO_LIMITS = {
+    "claude_requests_per_minute": "100000",
+    "claude_input_tokens_per_minute": "100000000",
+    "claude_output_tokens_per_minute": "100000000",
+}
+"""Settings of the cache: what is measured shall not wait for what Claude may be asked in a minute."""
 
 
 @dataclass

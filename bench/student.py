@@ -34,10 +34,6 @@ DIALOGUES: Final = 500
 MOST_TRIED: Final = 1_500
 QUESTIONS: Final = 600
 TEACH_SECONDS: Final = 600.0
-NO_LIMITS: Final = {"claude_requests_per_minute": "100000", "claude_input_tokens_per_minute": "100000000"} | {
-    "claude_output_tokens_per_minute": "100000000"
-}
-"""What is measured is the student: limits shall not keep Claude from what it leaves to it."""
 NAME: Final = "homes.analyze"
 USER: Final = "<asked>{asked}</asked><known>{known}</known><turn>{turn}</turn>\n<messages>\n{messages}\n</messages>"
 

@@ -21,7 +21,7 @@ from pathlib import Path
 from porchlight.cache.v1 import cache_service_pb2 as pb
 from porchlight.cache.v1.cache_service_pb2_grpc import CacheServiceStub
 
-from bench.measure import Way, cpu_of, machine, run_calls, table
+from bench.measure import NO_LIMITS, Way, cpu_of, machine, run_calls, table
 from kit.rpc.client import call, open_channel
 from sandbox.child import free_port
 from tests.support.system import System, until
@@ -121,9 +121,10 @@ async def run(*, rounds: int, calls: int, turns: int) -> str:
     ways = {key: Way(name) for key, name in names.items()}
     settings = {
         "PORCHLIGHT_DEBOUNCE_SECONDS": "0",
-        "PORCHLIGHT_CLAUDE_REQUESTS_PER_MINUTE": "100000",
         "PORCHLIGHT_CRM_LIMIT": "1000000",
-    }
+        # It learns what ships in the first seconds, and might answer what is meant to be asked of Claude.
+        "PORCHLIGHT_STUDENT": "off",
+    } | {f"PORCHLIGHT_{name.upper()}": value for name, value in NO_LIMITS.items()}
     with tempfile.TemporaryDirectory() as folder:
         async with System(Path(folder) / "state", settings) as system:
             await measure_calls(system, ways, rounds=rounds, calls=calls)
@@ -135,9 +136,9 @@ async def run(*, rounds: int, calls: int, turns: int) -> str:
                 )
     note = json.dumps({"rounds": rounds, "calls": calls, "turns": turns})
     return (
-        f"Machine: {machine()}. Date: {date.today()}. Run: `python -m bench.walk`, {note}, one call at a time unless said.\n\n"
+        f"Machine: {machine()}. Date: {date.today()}. Run: `make bench`, {note}, one call at a time unless said.\n\n"
         + table(list(ways.values()), ways["echo"])
-        + "\n\nEcho and Complete are timed by the caller; turns by the database's clock, from the stored webhook to the text that"
+        + "\n\nEcho and Analyze are timed by the caller; turns by the database's clock, from the stored webhook to the text that"
         " the CRM took. CPU of a turn is that of all six services, Postgres and Valkey together; the stand-ins are left out.\n"
     )
 
