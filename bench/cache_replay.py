@@ -95,16 +95,15 @@ async def in_folds(
         mine = [each for n, each in enumerate(dialogues) if n % folds == fold]
         others = [each for n, each in enumerate(dialogues) if n % folds != fold]
         examples = [
-            Example(state=turn.state, masked=turn.masked, label=turn.label, group=each.dialogue_id)
+            # What the service's student answers with are analyses, and not our short names of them.
+            Example(state=turn.state, masked=turn.masked, label=student_label(turn.label), group=each.dialogue_id)
             for each in others
             for turn in each.turns
         ]
         student = learn(examples, target=TARGET, encode=encode)
         assert student is not None
         _ask(student, [turn for each in mine for turn in each.turns], encode, found.alone)
-        # What the service's student answers with are analyses, and not our short names of them.
-        labelled = replace(student, labels=tuple(map(student_label, student.labels)))
-        service = Service(every, encode=encode, learned=labelled, seed=seed)
+        service = Service(every, encode=encode, learned=student, seed=seed)
         yesterday = [turn for each in others for turn in each.turns]
         await service.prime(yesterday)
         for at, dialogue, turn in in_a_day(mine, seed=seed):
@@ -114,7 +113,7 @@ async def in_folds(
             (found.elsewhere, [turn for each in mine for turn in each.elsewhere]),
             (found.renamed, [_renamed(turn) for each in mine for turn in each.turns][settle:]),
         ):
-            changed = Service(every, encode=encode, learned=labelled, seed=seed)
+            changed = Service(every, encode=encode, learned=student, seed=seed)
             await changed.prime(yesterday[:settle])
             for number, turn in enumerate(ordinary):
                 await changed.serve(0.0, f"o{number}", turn, Tally(), learning=False)
@@ -128,7 +127,7 @@ def _ask(student: Learned, turns: Sequence[Turn], encode: Encode | None, tally: 
         answer = student.answer(turn.state, turn.masked, None if vectors is None else vectors[n])
         tally.turns += 1
         tally.tiers["UPSTREAM" if answer is None else "STUDENT"] += 1
-        tally.wrong["STUDENT"] += answer is not None and answer.label != turn.label
+        tally.wrong["STUDENT"] += answer is not None and answer.label != student_label(turn.label)
 
 
 async def _drift(service: Service, turns: Sequence[Turn], drift: Drift) -> None:
