@@ -66,8 +66,7 @@ async def running_arbiters(
         schema = {"search_path": "porchlight"}
         admin = await stack.enter_async_context(asyncpg.create_pool(database.admin_url, server_settings=schema))
         given = environment(database, folder, {})
-        for name in ("sweep_seconds", "offer_call_seconds"):
-            del given[name]
+        del given["sweep_seconds"]
         given |= {"bot_targets": ",".join(f"{name}={target}" for name, target in targets.items())} | settings
         made = [
             await stack.enter_async_context(running_replica(given, bots or {}, admin, heard=heard))

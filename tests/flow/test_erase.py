@@ -9,6 +9,7 @@ from porchlight.contact.v1.contact_service_pb2_grpc import ContactServiceStub
 from redis.asyncio import Redis
 
 from kit.rpc.client import call
+from services.cache.tier_redis import INDEX, PREFIX
 from tests.support.system import TENANT, System, until
 
 pytestmark = pytest.mark.asyncio(loop_scope="session")
@@ -45,6 +46,25 @@ async def entries(system: System) -> dict[bytes, str]:
         return {key: repr(await _value(client, key)) async for key in client.scan_iter(count=1000)}
 
 
+async def of_contacts(system: System) -> set[bytes]:
+    """Return the keys of answers that belong to one contact each, and of the sets that name those."""
+    held = await entries(system)
+    named = "".join(value for key, value in held.items() if key.startswith(INDEX.encode()))
+    return {
+        key
+        for key in held
+        if key.startswith(INDEX.encode())
+        or (key.startswith(PREFIX.encode()) and key.decode().removeprefix(PREFIX) in named)
+    }
+
+
+async def answered(system: System, contact: str, count: int) -> None:
+    async def enough() -> bool:
+        return len(await system.replies(contact)) >= count
+
+    await until(f"{count} replies", enough)
+
+
 async def _value(client: Redis, key: bytes) -> object:
     match await client.type(key):
         case b"string":
@@ -60,23 +80,23 @@ async def _value(client: Redis, key: bytes) -> object:
 
 async def test_erased_person_stands_in_no_table_no_entry_and_no_log_and_stays_opted_out(system: System) -> None:
     """Goal: nothing but keyed hashes is left. Method: canaries; a talk with a handoff, STOP, the erasure, a new start."""
-    before = await entries(system)
+    before = await of_contacts(system)
     contact = await system.contact("Qvxname", "(206) 555-0188")
-    await system.text(contact, "I want to buy a house near 12 Qvxroad because of my qvxtext, call 206-555-0188")
-
-    async def answered() -> bool:
-        return len(await system.replies(contact)) == 1
-
-    await until("an answer", answered)
+    owned = set[bytes]()
+    sites = iter("abcdefgh")
+    while not owned:
+        # Another site each time: a text that no student answers, and a breaker that another story opened closes.
+        site = next(sites, None)
+        assert site, "the cache holds nothing of the contact, so nothing is tested here"
+        answers = len(await system.replies(contact)) + 1
+        said = f"I want to buy a house near 12 Qvxroad because of my qvxtext, call 206-555-0188, see www.{site}.example"
+        await system.text(contact, said)
+        await answered(system, contact, answers)
+        owned = await of_contacts(system) - before
+    answers = len(await system.replies(contact)) + 1
     await system.text(contact, "STOP")
-
-    async def confirmed() -> bool:
-        return len(await system.replies(contact)) == 2
-
-    await until("the confirmation", confirmed)
+    await answered(system, contact, answers)
     assert {"contact", "inbox"} <= set(await in_tables(system))
-    owned = set(await entries(system)) - set(before)
-    assert owned, "the cache holds nothing of the contact, so nothing is tested here"
 
     async with system.channel("gateway") as channel:
         request = pb.DeleteContactRequest(tenant_id=TENANT, contact_id=contact)
@@ -85,6 +105,7 @@ async def test_erased_person_stands_in_no_table_no_entry_and_no_log_and_stays_op
     assert min(receipt.rows[name] for name in ("contact", "inbox", "turn", "fact", "handoff", "outbox")) > 0
 
     assert await in_tables(system) == {}
+    assert await of_contacts(system) & owned == set()
     left = await entries(system)
     assert {key: value for key, value in left.items() if found_in(key.decode(errors="replace") + value)} == {}
     logs = "".join(path.read_text(errors="replace") for path in system.state_dir.glob("**/*.log"))
