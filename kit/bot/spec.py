@@ -95,6 +95,10 @@ class Signals:
     no_texts: bool = False
     courtesy: bool = False
     question: bool = False
+    of_people: bool = False
+    """Asks who lives somewhere, or whether it is safe or has good schools."""
+    chooses_buyers: bool = False
+    """Wants a home sold by who the buyers are."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

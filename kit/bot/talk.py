@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from kit import sms
-from kit.bot import words
+from kit.bot import fairness, words
 from kit.bot.gate import SHOWN
 from kit.bot.plan import Part, fixed, said
 from kit.bot.spec import Move, MoveKind, Signals, Situation, SlotKind, SlotSpec
@@ -25,13 +25,16 @@ _NAME: Final = re.compile(r"[A-Za-z][A-Za-z' -]{0,19}")
 def hear_signals(messages: Sequence[InboundMessage]) -> Signals:
     """Read what the person says to the bot itself."""
     texts = [message.text for message in messages]
+    question = any(map(words.asks_something, texts))
     return Signals(
-        if_bot=any(map(words.asks_if_bot, texts)),
+        if_bot=any(words.asks_if_bot(each) or words.asks_who(each) for each in texts),
         human=any(map(words.asks_for_human, texts)),
         unsure=any(map(words.is_unsure, texts)),
         no_texts=any(map(words.wants_no_texts, texts)),
         courtesy=all(map(words.is_courtesy, texts)),
-        question=any(map(words.asks_something, texts)),
+        question=question,
+        of_people=question and any(map(fairness.asks_of_people, texts)),
+        chooses_buyers=any(map(fairness.chooses_buyers, texts)),
     )
 
 
@@ -129,6 +132,9 @@ WANTS_A_PERSON: Final = Task(
     text="The person asked the automated assistant for a person. Writing to them from the CRM takes the contact over.",
     due_hours=4,
 )
+HEARD_A_PERSON_IS_WANTED: Final = fixed("wants_a_person", "I have noted that you want to talk to a person.")
+OF_PEOPLE: Final = fixed("of_people", fairness.OF_PEOPLE)
+OF_BUYERS: Final = fixed("of_buyers", fairness.OF_BUYERS)
 CANNOT_ANSWER: Final = Part(name="cannot_answer", written="I cannot answer that reliably myself.")
 
 
@@ -157,8 +163,13 @@ def converse(
     answers: list[Part] = []
     if signals.if_bot:
         answers.append(fixed("truth", truth(situation)))
+    if signals.human:
+        answers.append(HEARD_A_PERSON_IS_WANTED)
     if signals.human or signals.if_bot:
         answers.append(agent(situation))
+    elif signals.of_people or signals.chooses_buyers:
+        # An agent could not answer these either.
+        answers.append(OF_BUYERS if signals.chooses_buyers else OF_PEOPLE)
     elif signals.question:
         answers += [CANNOT_ANSWER, agent(situation)]
     name = next_question(situation, order)

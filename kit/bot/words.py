@@ -19,7 +19,9 @@ _NAMED: Final = re.compile(
 _LOWER: Final = re.compile(
     r"(?:\b(?:buy(?:ing)?|sell(?:ing)?|houses?|homes?|condos?|apartments?|place|propert(?:y|ies)|townhouses?|townhomes?|bed(?:room)?s?|br|look(?:ing)?|search(?:ing)?|live|living|located|something|anything|it'?s|it is|is)"
     r"(?: (?:a|an|one|something|homes?|houses?|here|anywhere|up|down)){0,2} |^\W*)"
-    r"(?:in|near|around|outside of|close to) (?:the )?(?P<place>[a-z][a-z'-]+(?: [a-z][a-z'-]+){0,2})"
+    r"(?:in|near|around|outside of|close to) (?:the )?"
+    # "In excellent shape" is a state, whatever word says which.
+    r"(?!(?:[a-z'-]+ ){1,2}(?:shape|condition|repair|order|state|mood|hurry|rush)\b)(?P<place>[a-z][a-z'-]+(?: [a-z][a-z'-]+){0,2})"
 )
 _STREET: Final = re.compile(
     r"\b\d{1,6} (?:[NSEWnsew]{1,2}\.? )?(?:\w+ ){1,4}?(?i:st|street|ave|avenue|rd|road|dr|drive|ln|lane|way|blvd|boulevard|ct|court|pl|place|ter|terrace|cir|circle)\b"
@@ -164,6 +166,11 @@ _IF_BOT: Final = re.compile(
     r"|\b(?:you'?re|u r|you are|this is|is this)(?: just)? (?:an? )?(?:\w+ )?(?:bot|robot|ai|machine|computer|automated)\b"
     r"|\b(?:bot|robot|human) or (?:a |an )?(?:human|real|person|bot|robot|machine)|^\W*(?:a )?(?:bot|robot|ai)\s*\?|\bes (?:usted|un) (?:un )?(?:robot|bot)"
 )
+_WHO_IS_THIS: Final = re.compile(
+    r"\bwho(?:'?s| is| are| r)? (?:this|dis|you|u|ya|these texts|texting|messaging)\b|\bwho am i (?:talking|texting|speaking|chatting|writing)\b|\b(?:what|which) (?:company|brokerage|agency)(?: is (?:this|it))?\W*$"
+    r"|\b(?:are|r|is) (?:you|u|this) (?:guys )?(?:an? |the |my |some )?(?:\w+ )?(?:real ?estate )?(?:agents?|realtors?|brokers?|salesperson)\b"
+    r"|\bis (?:this|it) (?:even |really |just )?(?:an? )?(?:scam|spam|legit|phishing)\b|\bqui[eé]n (?:es|eres|habla|escribe)\b"
+)
 # "Is this a real listing?" asks about the listing.
 _OF_A_THING: Final = re.compile(
     r" (?:\w+ )?(?:listings?|estate|offers?|deals?|homes?|houses?|prices?|company|number)\b"
@@ -172,6 +179,8 @@ _FOR_HUMAN: Final = re.compile(
     r"\b(?:talk|speak|chat|text|connect|transfer|pass|put|get|reach|deal)(?:ing)?(?: me)?(?: directly)?(?: in touch)?(?: on the phone)? (?:to|with|through to|through|over to) (?:an? |some |the |your )?(?:\w+ )?(?:humans?|persons?|people|agents?|someone|somebody|realtors?|brokers?|reps?|representatives?|manager|boss|supervisor)\b"
     r"|\b(?:want|need|prefer|like|get me) (?:to (?:talk|speak|chat) (?:to|with) )?an? (?:real |actual |live )?(?:human|person|representative)\b|\b(?:human|real person|live agent|representative) please\b"
     r"|\b(?:can|could|would|will) (?:someone|somebody|you|u|an agent|anyone) (?:please )?(?:call|phone|ring) me\b|\b(?:please )?(?:call|phone) me\b(?! at \d* ?(?:a|it))|\bhablar con (?:una persona|alguien|un agente)"
+    r"|\b(?:have|get|ask|tell|want|need|like|prefer) (?:someone|somebody|anyone|an? (?:agent|person|human)|(?:your|the) (?:agents?|broker|manager|boss|team)) (?:please )?(?:to |that can |who can )?(?:please )?(?:call|phone|ring|contact|reach)\b"
+    r"|\b(?:can|could) (?:we|i) (?:please )?(?:talk|speak|chat)(?: (?:on|by|over) the phone| by phone| live)?\W*$"
 )
 _UNSURE: Final = re.compile(
     r"\b(?:i|we)? ?(?:really )?(?:don'?t|do not|dont) (?:really |quite )?know\b|\bnot (?:really |quite |too |so )?(?:sure|certain)\b|\bno (?:idea|clue)\b|\bidk\b|\bunsure\b|\bundecided\b|\bcan'?t say\b|\bhard to say\b"
@@ -180,6 +189,10 @@ _UNSURE: Final = re.compile(
 _NO_TEXTS: Final = re.compile(
     r"\b(?:stop|quit) (?:calling (?:and|or) )?(?:texting|messaging|contacting|bothering|writing|sending)\b(?! (?:your |the |out )?(?:offers?|rent|checks?|letters?))|\b(?:fuck|f+|piss|bugger) ?off\b|\bfuck (?:you|u)\b|^\W*(?:just |please |pls )?(?:go away|get lost)\b|\b(?:leave|let) me alone\b|\b(?:take|get) me off (?!the market|work)|\bremove (?:me|my number)\b|\b(?:don'?t|do not|never) (?:ever )?(?:call(?: me)? (?:and|or) )?(?:text|contact|message|write(?: to)?) me\b"
     r"|\blose (?:my|this) number\b|\bopt(?:ing)? ?-?out\b|\bunsubscribe me\b|\bno more (?:texts?|messages)\b|\bwrong (?:number|person)\b|\brevoke\b.{0,20}\bconsent\b|\bstop please\b|\bplease stop\b(?! (?:by|in|over|at|here)\b)|\bnot interested\W{0,3}(?:please )?(?:stop|bye|leave)\b|\bno me (?:escriba|contacte)|\bno mas mensajes"
+    r"|\b(?:f[u*#@_-]+c?k?|fk) ?(?:off|you|u)\b"
+    # Only where nothing else is said: "not interested in condos" is a wish.
+    r"|^\W*(?:(?:hi|hey|no|nah|sorry|thanks?|thank you|thx|actually|ok(?:ay)?|well|i'?m|i am|we'?re|we are|just|really)\W+)*(?:not|no longer) (?:really |at all )?interested"
+    r"(?:\W+(?:any ?more|at all|right now|now|in this|thanks?|thank you|thx|ty|sorry|bye|please|but))*\W*$|^\W*no (?:me interesa|estoy interesad[oa])(?:\W+gracias)?\W*$"
 )
 # Whoever wants no calls wants none of us, unless it is said when, or that a text will do.
 _NO_CALLS: Final = re.compile(
@@ -190,8 +203,13 @@ _BUT_WRITE: Final = re.compile(r"\b(?:text|message|write|e-?mail)(?:s|ing)?\b")
 _COURTESY: Final = re.compile(
     r"^\W*(?:(?:ok(?:ay)?|k|kk|thanks?(?: (?:you|u|so much|a lot))?|thx|ty|great|cool|perfect|awesome|nice|good|got it|sounds? (?:good|great)|will do|alright|sure|yes|yep|yeah|no|nope|bye|goodbye|see you|talk soon|gracias|very much|for (?:your|the) help|appreciate it|have a (?:good|nice|great) (?:day|one|evening))(?!\w)\W*)*$"
 )
+_STARTS: Final = r"\W*(?:(?:ok(?:ay)?|k|and|so|but|also|hi|hey|hello|well|great|thanks?|thx|lol|wait|yes|yeah|yep|no|oh|just curious)\W+)*"
+# Most people leave the sign out: "whats the address", "ok is it a safe area".
 _QUESTION: Final = re.compile(
     r"\?|^\W*(?:what|how|when|where|who|why|which|does|did|is there|are there|do you|can you (?:send|show|tell|give)|could you (?:send|show|tell|give)|show me|send me|tell me)\b"
+    rf"|(?:^|[.!\n]){_STARTS}(?:what|how|where|when|who|why)(?:'?s|'?re|'?d)?\b"
+    rf"|(?:^|[.!,\n]){_STARTS}(?:(?:is|are|was|were|can|could|should|would|will|does|did|has|isn'?t|aren'?t|doesn'?t)"
+    r" (?:i|we|u|you|ya|it|they|he|she|that|this|these|those|there|the|my|our|your|their|any|anyone|someone)|(?:do|am|have|may|don'?t|can'?t) (?:i|we|u|you|they|these|those))\b"
 )
 _OFFER_QUESTION: Final = re.compile(
     r"\b(?:can|could|would|will|do) (?:you|u|someone|anyone|y'all)(?: guys)? (?:please )?(?:help|assist|buy|sell|work|do)\b|\bhow do (?:i|we) (?:start|begin|get started|sell|buy)\b"
@@ -207,6 +225,15 @@ def asks_if_bot(text: str) -> bool:
     folded = fold(text)
     found = _IF_BOT.search(folded)
     return found is not None and _OF_A_THING.match(folded[found.end() :]) is None
+
+
+def asks_who(text: str) -> bool:
+    """Say whether the person asks who writes to them.
+
+    >>> asks_who("who dis"), asks_who("are you a real estate agent?"), asks_who("who is selling it")
+    (True, True, False)
+    """
+    return _WHO_IS_THIS.search(fold(text)) is not None
 
 
 def asks_for_human(text: str) -> bool:
@@ -240,6 +267,6 @@ def is_courtesy(text: str) -> bool:
 def asks_something(text: str) -> bool:
     """Say whether the person asks something that a bot without listings or prices cannot answer."""
     folded = fold(text)
-    if asks_if_bot(text) or asks_for_human(text):
+    if asks_if_bot(text) or asks_who(text) or asks_for_human(text):
         return False
     return _QUESTION.search(folded) is not None and not _OFFER_QUESTION.search(folded)

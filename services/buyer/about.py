@@ -227,21 +227,6 @@ _SHOW: Final = re.compile(
     rf"\b(?:show|send|find|give|see) (?:me |us )?(?:[\w-]+ ){{0,3}}{_HOMES}\b|\bwhat (?:do you have|have you got|'?s available|is available|are my options)\b"
     rf"|\b(?:do you have|are there|got) any(?: \w+){{0,2}} {_HOMES}\b|\bany {_HOMES}\b"
 )
-_WHO: Final = (
-    r"(?:people|persons?|folks|neighbou?rs|famil(?:y|ies)|couples?|kids|children|teens|men|women|mothers|parents|singles|seniors|elderly|retirees|students|professionals|veterans"
-    r"|immigrants|foreigners|refugees|renters|blacks|whites|asians|hispanics|latin[oax]s|indians|mexicans|jews|muslims|christians|catholics|hindus|buddhists|sikhs|mormons|gays|lesbians)"
-)
-_HERE: Final = r"(?:there|here|nearby|around|close by|next door|in the|in that|in this)\b"
-# By how it is asked and not by who is meant: a list of groups would answer some of them otherwise than others.
-_PEOPLE: Final = re.compile(
-    r"\bsafe(?:ty|r|st)?\b|\bcrime\b|\bdangerous\b|\bschools?\b|\bdemographics?\b|\bwho lives\b|\b(?:diverse|diversity|ethnic|racial)\b|\b(?:be|feel) welcome\b|\bwelcoming\b"
-    r"|\b(?:kind|type|sort)s? of (?:people|neighbou?rs|families|folks)\b|\bfamily[- ]friendly\b|\bfor famil(?:y|ies)\b|\bpeople like (?:me|us)\b"
-    r"|\b(?:good|great|nice|right|best|ok|okay|bad|perfect|suitable) (?:areas?|neighbou?rhoods?|streets?|communit(?:y|ies)|parts? of town|blocks?) for\b"
-    r"|\b(?:black|white|asian|african[- ]american|hispanic|latin[oax]|indian|chinese|mexican|jewish|christian|catholic|muslim|hindu|gay|lesbian|lgbtq?\+?|immigrant)s? (?:\w+ )?(?:areas?|neighbou?rhoods?|communit(?:y|ies)|neighbou?rs)\b"
-    rf"|\b{_WHO}(?: [\w-]+){{0,3}} {_HERE}|\b(?:no|without|adults only|away from) (?:[\w-]+ ){{0,3}}{_WHO} (?:[\w-]+ ){{0,3}}(?:live|living|{_HERE})|\b(?:many|mostly|no) (?:[\w-]+ ){{1,4}}live\b"
-)
-
-
 def asks_to_see(said: str) -> bool:
     """Say whether the person wants to see a home with their own eyes."""
     folded = fold(said)
@@ -257,8 +242,3 @@ def asks_for_more(said: str) -> bool:
 def asks_for_homes(said: str) -> bool:
     """Say whether the person asks to be shown homes."""
     return asks_for_more(said) or _SHOW.search(fold(said)) is not None
-
-
-def asks_of_people(said: str) -> bool:
-    """Say whether the person speaks of who lives somewhere, of safety or of schools."""
-    return _PEOPLE.search(fold(said)) is not None

@@ -106,8 +106,8 @@ def decide(situation: Situation) -> Move | None:
     signals = situation.signals
     if signals.human or signals.if_bot or situation.value("intent") == "sell":
         return None
-    if about.asks_of_people(text) and signals.question:
-        return _answer(situation, [fixed("of_people", phrases.OF_PEOPLE)])
+    if signals.of_people:
+        return _answer(situation, [talk.OF_PEOPLE])
     agent = situation.news("has_agent")
     if agent is not None and agent.value is True:
         return _said(situation, [fixed("has_agent", phrases.HAS_AGENT)], closing=True)

@@ -10,10 +10,6 @@ from kit.effects import Task
 from services.buyer import about, matching
 from services.buyer.values import Found, HardWish, Listing, Proposal, Wishes
 
-OF_PEOPLE: Final = (
-    "I go by the home, never by who lives around it, and do not rate areas, safety or schools. "
-    "The police and the school district publish figures."
-)
 HAS_AGENT: Final = (
     "Thank you for telling me. Your agent is the right person for that, so I will not go on asking or proposing homes."
 )

@@ -137,7 +137,7 @@ def test_who_wants_to_be_left_alone_is_left_alone(name, text):
 @pytest.mark.parametrize("name", sorted(BOTS))
 def test_wish_for_a_person_is_answered_without_promising_a_call(name):
     reply = decided(BOTS[name], "can I talk to a person", known={"intent": "both"}, opening=True).reply
-    assert "An agent of Porchlight Realty (sample) can read this conversation" in reply
+    assert "I have noted that you want to talk to a person. An agent of Porchlight Realty (sample) can read" in reply
     assert "call" not in reply
 
 

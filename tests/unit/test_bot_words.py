@@ -23,6 +23,8 @@ from kit.bot import words
         ("98107", True, ["98107"]),
         ("Ballard", False, []),
         ("house in good shape", False, []),
+        ("its in excellent shape", False, []),
+        ("my home is in pretty decent condition, in Ballard", False, ["Ballard"]),
         ("we're in a hurry", False, []),
         ("buy in cash", False, []),
         ("I want to sell in May", False, []),
@@ -81,7 +83,15 @@ def test_other_questions_are_not_taken_for_it(said):
 
 @pytest.mark.parametrize(
     "said",
-    ["can I talk to a person", "I want to speak with an agent", "get me a human", "call me", "real person please"],
+    [
+        "can I talk to a person",
+        "I want to speak with an agent",
+        "get me a human",
+        "call me",
+        "real person please",
+        "please have someone call",
+        "can we talk on the phone?",
+    ],
 )
 def test_wish_for_a_person_is_heard(said):
     assert words.asks_for_human(said)
@@ -110,6 +120,10 @@ def test_mention_of_a_person_is_no_wish_for_one(said):
         "stop texting me, call me instead",
         "don't text me until Monday",
         "not interested, please stop",
+        "not interested",
+        "actually im not interested anymore thx",
+        "f*** off",
+        "no me interesa, gracias",
     ],
 )
 def test_wish_to_be_left_alone_is_heard(said):
@@ -130,6 +144,8 @@ def test_wish_to_be_left_alone_is_heard(said):
         "will the fees go away?",
         "can you take me off the market next week",
         "can I stop sending rent checks once I own it",
+        "not interested in condos",
+        "I'm not interested in selling, I want to buy",
     ],
 )
 def test_stop_inside_other_words_is_no_such_wish(said):
@@ -141,6 +157,38 @@ def test_stop_inside_other_words_is_no_such_wish(said):
 )
 def test_courtesy_holds_nothing_else(said, expected):
     assert words.is_courtesy(said) is expected
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "can I deduct the mortgage interest",
+        "whats the lowest they'd accept",
+        "ok is it a safe area",
+        "Ballard, is there parking",
+        "would they take less",
+        "how's the market",
+    ],
+)
+def test_question_without_its_sign_is_one(said):
+    assert words.asks_something(said)
+
+
+@pytest.mark.parametrize(
+    "said", ["do it in May", "don't call it a fixer", "will do", "in Fremont, where my kids are", "have the papers"]
+)
+def test_statement_is_no_question(said):
+    assert not words.asks_something(said)
+
+
+@pytest.mark.parametrize("said", ["who is this", "who dis", "are you a real estate agent?", "what company is this?"])
+def test_question_who_writes_is_heard(said):
+    assert words.asks_who(said)
+
+
+@pytest.mark.parametrize("said", ["who is selling it?", "what company insures it", "is this a real listing?"])
+def test_question_about_others_is_not_who_writes(said):
+    assert not words.asks_who(said)
 
 
 def test_question_about_a_home_is_one_that_this_bot_cannot_answer():

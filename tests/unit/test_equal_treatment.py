@@ -134,9 +134,14 @@ def test_question_about_people_gets_one_answer_whoever_is_meant(known, question)
         "is it a white neighborhood?",
         "is it family friendly?",
         "how is the crime there?",
+        "is it a safe area",
+        "is it mostly white people",
+        "is it good for a family with kids",
     ],
 )
-@pytest.mark.parametrize("known", [("I want to buy",), STORIES["buyer"][:1]])
+@pytest.mark.parametrize(
+    "known", [(), ("I want to buy",), STORIES["buyer"][:1], ("I want to sell my house in Ballard",)]
+)
 def test_question_about_people_safety_or_schools_is_answered_neutrally(known, question):
     reply = story((*known, question))["replies"][-1][2]
     assert "do not rate areas, safety or schools. The police and the school district publish figures." in reply
@@ -158,3 +163,17 @@ def test_question_about_people_safety_or_schools_is_answered_neutrally(known, qu
 )
 def test_innocent_question_is_not_taken_for_one_about_people(question):
     assert "do not rate" not in story((*STORIES["buyer"][:1], question))["replies"][-1][2]
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["I dont want to sell to immigrants", "can you only show it to christians", "sell it only to a nice young family"],
+)
+def test_nobody_is_helped_to_choose_buyers_by_who_they_are(said):
+    reply = story(("I want to sell my house in Ballard", said))["replies"][-1][2]
+    assert "A home is offered to everybody alike" in reply
+    assert "cannot answer that reliably" not in reply
+
+
+def test_family_may_be_meant_by_a_sale():
+    assert "alike" not in story(("I want to sell my house in Ballard", "I'd sell it to my kids"))["replies"][-1][2]
