@@ -227,6 +227,8 @@ _SHOW: Final = re.compile(
     rf"\b(?:show|send|find|give|see) (?:me |us )?(?:[\w-]+ ){{0,3}}{_HOMES}\b|\bwhat (?:do you have|have you got|'?s available|is available|are my options)\b"
     rf"|\b(?:do you have|are there|got) any(?: \w+){{0,2}} {_HOMES}\b|\bany {_HOMES}\b"
 )
+
+
 def asks_to_see(said: str) -> bool:
     """Say whether the person wants to see a home with their own eyes."""
     folded = fold(said)

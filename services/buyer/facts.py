@@ -144,6 +144,13 @@ SLOTS: Final = (
         modelled=False,
     ),
     SlotSpec(
+        name="wants_showing",
+        kind=SlotKind.BOOLEAN,
+        meaning="Whether the person asked to see a home with their own eyes.",
+        said="",
+        modelled=False,
+    ),
+    SlotSpec(
         name="has_agent",
         kind=SlotKind.BOOLEAN,
         meaning="Whether another agent works for the person already.",
@@ -246,13 +253,18 @@ def without_questions(heard: Heard) -> tuple[Heard, bool]:
 
 def read(heard: Heard) -> Reading:
     """Read the messages of a turn."""
+    showing = [
+        reading.make_fact("wants_showing", True, each, (0, len(each.text)))
+        for each in heard.messages
+        if about.asks_to_see(each.text)
+    ]
     heard, asks_about_a_home = without_questions(heard)
     intent = _intent(reading.wanted(heard), heard)
     times = reading.read_timeline(heard)
     places = reading.read_places(heard, slot_of={"buy": "area", "sell": "address_area"}, default="area")
     # "Show me homes" is a short answer to "which neighborhood?", and names none.
     named = (fact for fact in places if not about.asks_for_homes(fact.words))
-    facts: dict[str, Fact] = {fact.name: fact for fact in (*named, *times.facts)}
+    facts: dict[str, Fact] = {fact.name: fact for fact in (*named, *times.facts, *showing)}
     denied = set(times.denied) | (_DENIED_BY_QUESTION if asks_about_a_home else frozenset())
     if intent:
         facts["intent"] = intent

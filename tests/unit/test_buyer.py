@@ -38,6 +38,9 @@ BUYER = BOTS["buyer"]
         ("3 months", "timeline", {"timeline": "1_to_3_months"}),
         ("I want to sell mine for 600k", "", {"intent": "both"}),
         ("a house with a nice yard", "", {}),
+        ("can I see it saturday?", "", {"wants_showing": True}),
+        ("I don't want to see it", "", {}),
+        ("can I see more homes?", "", {}),
     ],
 )
 def test_text_yields_what_it_says_and_nothing_else(said, asked, facts):

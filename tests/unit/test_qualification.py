@@ -190,3 +190,8 @@ def test_thresholds_are_data():
     assert qualify(facts, scale=Scale(hot_from=20)).grade is Grade.HOT
     assert qualify(facts, scale=Scale(warm_from=90)).grade is Grade.NURTURE
     assert qualification.STANDARD.warm_from < qualification.STANDARD.hot_from
+
+
+def test_everything_that_scores_is_a_thing_some_bot_learns():
+    learned = {slot.name for bot in BOTS.values() for slot in bot.slots}
+    assert {*qualification.VALUES, *qualification.PRESENCE} <= learned
