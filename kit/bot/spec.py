@@ -92,6 +92,8 @@ class Signals:
     if_bot: bool = False
     human: bool = False
     unsure: bool = False
+    unsure_when: bool = False
+    """Does not know when, whatever was asked."""
     no_texts: bool = False
     courtesy: bool = False
     question: bool = False

@@ -12,6 +12,7 @@ from kit.bot.plan import Part, fixed, said
 from kit.bot.spec import Move, MoveKind, Signals, Situation, SlotKind, SlotSpec
 from kit.effects import Pause, Task
 from kit.lane import Fact, InboundMessage
+from kit.text import fold
 
 LONGEST_REPLY: Final = 306
 """Two SMS segments of the GSM alphabet, 153 characters each."""
@@ -19,6 +20,7 @@ ASKED_MOST: Final = 2
 """A question that was not answered twice is left."""
 _NOTED_MOST: Final = 3
 _VALUE: Final = re.compile(r"\{value[^}]*\}")
+_WHEN: Final = re.compile(r"\bwhen\b|\bhow soon\b|\btime ?(?:line|frame)\b")
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z' -]{0,19}")
 
 
@@ -30,6 +32,7 @@ def hear_signals(messages: Sequence[InboundMessage]) -> Signals:
         if_bot=any(words.asks_if_bot(each) or words.asks_who(each) for each in texts),
         human=any(map(words.asks_for_human, texts)),
         unsure=any(map(words.is_unsure, texts)),
+        unsure_when=any(words.is_unsure(each) and _WHEN.search(fold(each)) for each in texts),
         no_texts=any(map(words.wants_no_texts, texts)),
         courtesy=all(map(words.is_courtesy, texts)),
         question=question,
@@ -55,9 +58,7 @@ def first_name(profile: object) -> str:
 def next_question(situation: Situation, order: Sequence[str]) -> str:
     """Return the first slot of `order` that is unknown and still worth asking for; "" when there is none."""
     for name in order:
-        given_up = situation.times_asked.get(name, 0) >= ASKED_MOST or (
-            situation.signals.unsure and situation.asked == name
-        )
+        given_up = situation.times_asked.get(name, 0) >= ASKED_MOST or name in _left_open(situation)
         if name not in situation.known and not given_up:
             return name
     return ""
@@ -200,9 +201,13 @@ def count_asked(situation: Situation, move: Move) -> dict[str, int]:
     counts = dict(situation.times_asked)
     if move.question and move.kind is MoveKind.ASK:
         counts[move.question] = counts.get(move.question, 0) + 1
-    if situation.asked and situation.signals.unsure and situation.asked not in situation.known:
-        counts[situation.asked] = ASKED_MOST
-    return counts
+    return counts | {name: ASKED_MOST for name in _left_open(situation) - set(situation.known)}
+
+
+def _left_open(situation: Situation) -> set[str]:
+    """Return the slots that the person says they cannot fill: the one asked for, and when, asked or not."""
+    left = {situation.asked} if situation.signals.unsure and situation.asked else set()
+    return left | ({"timeline"} if situation.signals.unsure_when else set())
 
 
 def _all_known(slots: Sequence[SlotSpec], situation: Situation) -> tuple[Fact, ...]:

@@ -229,6 +229,33 @@ _SHOW: Final = re.compile(
 )
 
 
+_OFFER: Final = re.compile(
+    r"\b(?:make|submit|put in|put|send|write|place|give)(?: \w+){0,3}? (?:an? )?(?:\w+ )?offer\b|\b(?:can|could|will|would|may) (?:i|we|you|u) (?:please )?(?:just )?offer\b"
+    r"|\boffer(?:ing)? (?:them|him|her|the (?:seller|owner)s?|\$?\d)|\bnegotia\w+|\bcounter ?offer\b|\bhaggle\b"
+)
+_TAKES: Final = re.compile(
+    r"\b(?:would|will|could|might|may|do you think|think|if) (?:that )?(?:they|the (?:seller|owner)s?|he|she)(?: would|'?d| will|'?ll)? (?:even |ever )?(?:take|accept|agree|go (?:lower|down|for)|come down|consider|budge|sell (?:it )?for)\b"
+    r"|\b(?:lowest|least|minimum|bottom)\b.{0,30}\b(?:they|sellers?|owners?|he|she)\b"
+)
+
+
+def speaks_of_an_offer(said: str) -> bool:
+    """Say whether the person bargains: what they name is no budget of theirs.
+
+    >>> speaks_of_an_offer("would they take 550?"), speaks_of_an_offer("what do you offer under 500k")
+    (True, False)
+    """
+    folded = fold(said)
+    return any(pattern.search(folded) for pattern in (_OFFER, _TAKES))
+
+
+def wants_to_offer(said: str) -> bool:
+    """Say whether the person wants an offer to be made."""
+    folded = fold(said)
+    found = _OFFER.search(folded)
+    return found is not None and not negated(folded, found.start())
+
+
 def asks_to_see(said: str) -> bool:
     """Say whether the person wants to see a home with their own eyes."""
     folded = fold(said)

@@ -176,6 +176,7 @@ _CASH: Final = re.compile(
     r"\b(?:all[- ]|pay(?:ing)? (?:in |with |all )?|in |with |have |got )cash\b|\bcash (?:buyer|offer|deal|purchase)\b"
 )
 _BARE_CASH: Final = re.compile(r"\bcash\b")
+_ONLY_CASH: Final = re.compile(r"^\W*(?:all |in |with |paying )?cash(?: only| buyer)?\W*$")
 _BARE_NO: Final = re.compile(r"^\W*(?:no|nope|not yet|nah|not really)\b")
 _BARE_YES: Final = re.compile(r"^\W*(?:yes|yep|yeah|yup|i am|we are)\W*$")
 
@@ -265,13 +266,14 @@ def read(heard: Heard) -> Reading:
     # "Show me homes" is a short answer to "which neighborhood?", and names none.
     named = (fact for fact in places if not about.asks_for_homes(fact.words))
     facts: dict[str, Fact] = {fact.name: fact for fact in (*named, *times.facts, *showing)}
-    denied = set(times.denied) | (_DENIED_BY_QUESTION if asks_about_a_home else frozenset())
+    bargains = any(about.speaks_of_an_offer(each.text) for each in heard.messages)
+    denied = set(times.denied) | (_DENIED_BY_QUESTION if asks_about_a_home or bargains else frozenset())
     if intent:
         facts["intent"] = intent
     for message in heard.messages:
         folded = text.fold(message.text)
         for price in text.prices(folded, bare_thousands=heard.asked == "price_max_usd"):
-            if _is_of_own_home(folded, price.start):
+            if _is_of_own_home(folded, price.start) or about.speaks_of_an_offer(message.text):
                 continue
             span = (price.start, price.end)
             if price.low is not None:
@@ -352,7 +354,7 @@ def _financing(folded: str, *, asked: bool) -> tuple[str, tuple[int, int]] | Non
         if text.negated(folded, found.start()):
             return "not_yet", (text.clause(folded, found.start())[0], found.end())
         return None if "?" in folded[found.end() : found.end() + 12] and not asked else ("pre_approved", found.span())
-    found = (_BARE_CASH if asked else _CASH).search(folded)
+    found = (_BARE_CASH if asked else _CASH).search(folded) or _ONLY_CASH.match(folded)
     if found and not text.negated(folded, found.start()):
         return "cash", found.span()
     if asked and (found := _BARE_NO.match(folded)):

@@ -111,6 +111,8 @@ def decide(situation: Situation) -> Move | None:
     agent = situation.news("has_agent")
     if agent is not None and agent.value is True:
         return _said(situation, [fixed("has_agent", phrases.HAS_AGENT)], closing=True)
+    if about.speaks_of_an_offer(text):
+        return _bargain(situation, text)
     if looked.shown and (move := _about_shown(situation, text, looked.shown)) is not None:
         return move
     if looked.found is not None:
@@ -125,6 +127,14 @@ def asks_by_wish(situation: Situation) -> bool:
     if any(about.asks_for_homes(each.text) for each in situation.messages):
         return True
     return any(situation.news(name) is not None for name in NEEDS)
+
+
+def _bargain(situation: Situation, text: str) -> Move:
+    """Say that no bot makes offers; people of the brokerage hear of the wish once."""
+    wants = about.wants_to_offer(text) and not situation.memory.get("offer")
+    memory = dict(situation.memory) | ({"offer": True} if wants else {})
+    move = _answer(situation, [fixed("no_offers", phrases.NO_OFFERS), talk.agent(situation)], memory=memory)
+    return replace(move, effects=(phrases.WANTS_TO_OFFER,)) if wants else move
 
 
 def _about_shown(situation: Situation, text: str, shown: Sequence[Listing]) -> Move | None:
@@ -152,7 +162,9 @@ def _about_shown(situation: Situation, text: str, shown: Sequence[Listing]) -> M
         return move if asked_before else replace(move, effects=(phrases.tour_task(homes[0], signed=signed),))
     if about.asks_for_homes(text) and not named:
         return None
-    if about.asks_details(text) and named and not (situation.signals.question and about.knows_topic(text)):
+    in_full = about.asks_details(text) and not (situation.signals.question and about.knows_topic(text))
+    # "The first one", "ooh #2 looks nice": whoever names one and says nothing else wants to hear of it.
+    if named and (in_full or not (situation.signals.question or situation.learned)):
         return _answer(situation, _records(f"{about.details(each)}." for each in homes), memory=memory, homes=homes)
     asked = situation.signals.question and (named or about.points(text) or about.knows_topic(text))
     if not asked:

@@ -118,6 +118,14 @@ def tour_task(home: Listing, *, signed: bool) -> Task:
     )
 
 
+NO_OFFERS: Final = "I can neither make an offer nor pass one on, and I do not know what a seller would take."
+WANTS_TO_OFFER: Final = Task(
+    title="Wants to make an offer",
+    text="The person speaks of an offer. None was made or passed on; they were told that an agent can read the conversation.",
+    due_hours=4,
+)
+
+
 def tour(situation: Situation, home: Listing, *, signed: bool) -> str:
     """Answer a wish to see a home: what is noted, what comes first; nothing is booked.
 

@@ -25,6 +25,8 @@ BUYER = BOTS["buyer"]
         ("paying all cash", "", {"financing": "cash"}),
         ("cash", "financing", {"financing": "cash"}),
         ("not cash", "financing", {}),
+        ("cash", "timeline", {"financing": "cash"}),
+        ("ugh. both", "area", {}),
         ("no", "financing", {"financing": "not_yet"}),
         ("pre-approved", "financing", {"financing": "pre_approved"}),
         ("three", "bedrooms_min", {"bedrooms_min": 3}),
@@ -45,6 +47,12 @@ BUYER = BOTS["buyer"]
 )
 def test_text_yields_what_it_says_and_nothing_else(said, asked, facts):
     assert learned(BUYER, said, asked=asked) == facts
+
+
+def test_who_does_not_know_when_is_not_asked_when():
+    talked = Conversation(owner="buyer")
+    questions = [talked.say(text).question for text in ("in Ballard, 450k, 3 beds, not sure when", "hm")]
+    assert questions == ["financing", "financing"]
 
 
 def test_later_figure_takes_the_place_of_the_earlier():

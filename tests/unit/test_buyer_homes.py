@@ -193,6 +193,29 @@ def test_question_for_homes_is_answered_by_asking_what_is_missing(text):
 # --- seeing one
 
 
+@pytest.mark.parametrize("text", ["the first one", "ooh #1 looks nice", "number 1"])
+def test_whoever_names_a_home_hears_of_it(text):
+    reply = said_last(NEEDS, text)
+    assert "KC-98117-4, ZIP 98117: $585,000" in reply
+    assert "condition" in reply
+
+
+@pytest.mark.parametrize(
+    "text", ["would they take 550?", "whats the lowest they'd accept", "can u offer 550k for me", "offer them $560,000"]
+)
+def test_bargaining_is_no_budget_and_no_bot_makes_an_offer(text):
+    conversation = talked(NEEDS, text)
+    reply = conversation.moves[-1].reply
+    assert reply.startswith("I can neither make an offer nor pass one on")
+    assert "An agent of Porchlight Realty (sample) can read this conversation" in reply
+    assert conversation.values["price_max_usd"] == talked(NEEDS).values["price_max_usd"]
+
+
+def test_wish_to_make_an_offer_becomes_one_task():
+    moves = talked(NEEDS, "make an offer of 560k on the first one", "so can you offer 560k?").moves
+    assert [[each.title for each in move.effects] for move in moves[-2:]] == [["Wants to make an offer"], []]
+
+
 def test_wish_to_see_one_names_the_agreement_first_and_books_nothing():
     reply = said_last(NEEDS, "can I see the second one on Saturday?")
     assert "Noted: you would like to see KC-98117-3. It is a sample and cannot be visited." in reply
