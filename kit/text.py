@@ -133,6 +133,7 @@ _CAPPED: Final = re.compile(
     r"(?:under|below|up to|at most|max(?:imum)?(?: of| is)?|no more than|not more than)\s*(?:about |around )?$"
 )
 _LEAST_PRICE: Final = 10_000
+_SPANISH_FROM: Final = 50
 _THOUSANDS_FROM, _THOUSANDS_TO = 50, 2_000
 
 
@@ -196,8 +197,10 @@ def _spelled_prices(folded: str) -> list[Money]:
 
 
 def _amount(number: str, unit: str | None) -> float:
-    scale = 1 if unit is None else 1_000 if unit in {"k", "thousand", "grand"} else 1_000_000
-    return float(number.replace(",", "")) * scale
+    amount = float(number.replace(",", ""))
+    # "2 mil" is two million; "650 mil" is Spanish, and a thousand each.
+    thousands = unit in {"k", "thousand", "grand"} or (unit == "mil" and amount >= _SPANISH_FROM)
+    return amount * (1 if unit is None else 1_000 if thousands else 1_000_000)
 
 
 def _as_price(amount: float, said: str, marked: bool, thousands: bool) -> int | None:
@@ -232,7 +235,7 @@ class Count:
 
 
 _BEDROOMS: Final = re.compile(
-    rf"(?<![\w$.,])(?P<n>{_COUNT})(?:\s?\+|\s?plus| or more)?(?:\s?(?:-|to|or)\s?{_COUNT})?[\s-]?(?:bed(?:room)?s?|br|bd|bdrms?)\b"
+    rf"(?<![\w$.,])(?P<n>{_COUNT})(?:\s?\+|\s?plus| or more)?(?:\s?(?:-|to|or)\s?{_COUNT})?[\s-]?(?:bed(?:room)?s?|br|bd|bdrms?|rec[aá]maras?|habitaci(?:ón|on|ones)|dormitorios?|cuartos?)\b"
 )
 _BARE_COUNT: Final = re.compile(rf"(?<![\w$.,])(?P<n>{_COUNT})(?![\w%]|[.,]\d)")
 
@@ -282,7 +285,7 @@ _PAST_BEFORE: Final = re.compile(
 )
 _SOON: Final = re.compile(
     r"\ba\.?s\.?a\.?p\b\.?|\bas soon as (?:possible|i can|we can)|\bright away|\bimmediately|\burgent(?:ly)?\b|\bright now\b|\bas fast as possible|\bquickly\b|\bthis (?:week|month)\b"
-    r"|\b(?:buy|sell|move|looking|ready|start|list|homes?)(?: \w+){0,2} now\b(?! that)|\bcuanto antes"
+    r"|\b(?:buy|sell|move|looking|ready|start|list|homes?)(?: \w+){0,2} now\b(?! that)|\b(?:cuanto antes|lo antes posible|lo m[aá]s pronto posible)\b"
 )
 _BARE_NOW: Final = re.compile(r"^\W*now\W*$")
 _NEXT: Final = re.compile(r"\bnext (?P<unit>week|month)\b")

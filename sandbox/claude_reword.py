@@ -64,7 +64,9 @@ def _reword(sentence: str, seed: int) -> str:
     for pattern, ways in VARIANTS:
         if pattern.search(sentence):
             return pattern.sub(ways[seed % len(ways)], sentence, count=1)
-    question = sentence.rstrip().endswith("?") and "." not in sentence
-    before = (BEFORE_A_QUESTION if question else BEFORE_A_SENTENCE)[seed % 3]
+    before = (BEFORE_A_QUESTION if "?" in sentence else BEFORE_A_SENTENCE)[seed % 3]
+    if ":" in sentence and "?" in sentence:
+        # "May I ask: so that I can help: is it ..." is said by nobody.
+        before = ""
     keeps_capital = not before or before.endswith(". ") or re.match(r"I\b|[A-Z]{2}|\{", sentence)
     return before + (sentence if keeps_capital else sentence[0].lower() + sentence[1:])

@@ -97,6 +97,8 @@ class Signals:
     no_texts: bool = False
     courtesy: bool = False
     question: bool = False
+    of_data: bool = False
+    """Asks what is kept of them, or wants it deleted."""
     of_people: bool = False
     """Asks who lives somewhere, or whether it is safe or has good schools."""
     chooses_buyers: bool = False

@@ -36,6 +36,7 @@ def hear_signals(messages: Sequence[InboundMessage]) -> Signals:
         no_texts=any(map(words.wants_no_texts, texts)),
         courtesy=all(map(words.is_courtesy, texts)),
         question=question,
+        of_data=any(map(words.asks_of_data, texts)),
         of_people=question and any(map(fairness.asks_of_people, texts)),
         chooses_buyers=any(map(fairness.chooses_buyers, texts)),
     )
@@ -133,6 +134,12 @@ WANTS_A_PERSON: Final = Task(
     text="The person asked the automated assistant for a person. Writing to them from the CRM takes the contact over.",
     due_hours=4,
 )
+ASKS_OF_DATA: Final = Task(
+    title="Asks about their data",
+    text="The person asks what is kept of them, or wants it deleted. They were told that this is noted, not that it is"
+    " done. DeleteContact erases a contact.",
+)
+HEARD_OF_DATA: Final = fixed("of_data", "I have noted your request about your data for a person to act on.")
 HEARD_A_PERSON_IS_WANTED: Final = fixed("wants_a_person", "I have noted that you want to talk to a person.")
 OF_PEOPLE: Final = fixed("of_people", fairness.OF_PEOPLE)
 OF_BUYERS: Final = fixed("of_buyers", fairness.OF_BUYERS)
@@ -168,6 +175,8 @@ def converse(
         answers.append(HEARD_A_PERSON_IS_WANTED)
     if signals.human or signals.if_bot:
         answers.append(agent(situation))
+    elif signals.of_data:
+        answers.append(HEARD_OF_DATA)
     elif signals.of_people or signals.chooses_buyers:
         # An agent could not answer these either.
         answers.append(OF_BUYERS if signals.chooses_buyers else OF_PEOPLE)
@@ -188,7 +197,7 @@ def converse(
     acknowledged = noted(slots, situation.learned if not situation.opening else _all_known(slots, situation))
     parts = _fit(head(situation), [*opening, *acknowledged], [*answers, *ending])
     kind = MoveKind.ANSWER if answers or done else MoveKind.ASK
-    effects = (WANTS_A_PERSON,) if signals.human else ()
+    effects = (*((WANTS_A_PERSON,) if signals.human else ()), *((ASKS_OF_DATA,) if signals.of_data else ()))
     return Move(kind=kind, reply=said(parts), parts=parts, question=name, closing=done, effects=effects)
 
 

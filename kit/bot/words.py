@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from kit.bot import fairness
 from kit.places import zips_of
 from kit.text import fold, negated
 
@@ -13,11 +14,11 @@ _ZIP: Final = re.compile(r"(?<![\d$#,.-])(?<!\d )\b\d{5}(?:-\d{4})?\b(?![,.]?\d|
 _LEAD: Final = r"(?:in|near|around|to|at|by|outside(?: of)?|close to|next to|towards?)"
 _NAME: Final = r"(?!(?:I|We|My|Our|It|It's|The|By|For|And|But|So|With|Is|If|To|ASAP|NOW)(?:'\w+)?\b)[A-Z][\w'.-]*[\w]"
 _NAMED: Final = re.compile(
-    rf"\b(?:[Ii]n|[Nn]ear|[Aa]round|[Oo]utside(?: of)?|[Cc]lose to|[Nn]ext to|[Mm]ov(?:e|ing) to|[Rr]elocating to|[Aa]rea is|[Aa]rea:)\s+"
+    rf"\b(?:[Ii]n|[Nn]ear|[Aa]round|[Oo]utside(?: of)?|[Cc]lose to|[Nn]ext to|[Mm]ov(?:e|ing) to|[Rr]elocating to|[Aa]rea is|[Aa]rea:|[Ee]n)\s+"
     rf"(?:the\s+|downtown\s+)?(?P<place>{_NAME}(?:\s+(?:(?:of|on|de|del|la|the)\s+)?{_NAME}){{0,3}})"
 )
 _LOWER: Final = re.compile(
-    r"(?:\b(?:buy(?:ing)?|sell(?:ing)?|houses?|homes?|condos?|apartments?|place|propert(?:y|ies)|townhouses?|townhomes?|bed(?:room)?s?|br|look(?:ing)?|search(?:ing)?|live|living|located|something|anything|it'?s|it is|is)"
+    r"(?:\b(?:buy(?:ing)?|sell(?:ing)?|hous(?:es?)?|homes?|condos?|apartments?|place|propert(?:y|ies)|townhouses?|townhomes?|bed(?:room)?s?|br|look(?:ing)?|search(?:ing)?|live|living|located|something|anything|it'?s|it is|is)"
     r"(?: (?:a|an|one|something|homes?|houses?|here|anywhere|up|down)){0,2} |^\W*)"
     r"(?:in|near|around|outside of|close to) (?:the )?"
     # "In excellent shape" is a state, whatever word says which.
@@ -46,11 +47,11 @@ _ENDS: Final = frozenset(
 # What stands around a place in a short answer: "I think maybe the Ballard area".
 _FILLER: Final = re.compile(
     r"^\W*(?:(?:hi|hey|ok|okay|yes|yeah|yep|sure|well|um|uh|oh|so|thanks|probably|maybe|i think|i guess|i'?d say|it'?s|it is|its|that'?s|"
-    r"anywhere|somewhere|mostly|ideally|preferably|likely|the|in|near|around|by|at|(?:the )?(?:home|house|place|condo|property) is(?: located)?(?: in| at)?|i live in|we live in|(?:i'?m|i am|we'?re|we are) (?:in|near|looking (?:in|at|around)))\b[\s,:]*)*"
+    r"anywhere|somewhere|mostly|ideally|preferably|likely|the|in|en|near|around|by|at|(?:the )?(?:home|house|place|condo|property) is(?: located)?(?: in| at)?|i live in|we live in|(?:i'?m|i am|we'?re|we are) (?:in|near|looking (?:in|at|around)))\b[\s,:]*)*"
 )
 _NO_ANSWER: Final = re.compile(
     r"\?|^\W*$|^(?:no|none|nope|nothing|later|anything|wherever|whatever|flexible|ok|okay|yes|yeah|yep|sure|thanks|thank you|hi|hello|hey|stop|help|why|what|who|when|how|not|ugh|ooh|wow|meh|nah|haha|both)\b"
-    r"|\b(?:don'?t|do not|not sure|idk|no idea|unsure|anywhere|you|your|buy|buying|sell|selling|want|need|looking|bot|human|person|agent|months?|weeks?|years?|know|think|lol|month|asap|price|budget|rent|thanks|just|why|whatever|later|because|call|sorry|actually|soon|up to|under|over|meant|correction|h+m+|huh|test|cheap|expensive|nice|big|bigger|small|safe|quiet|good|great|fine|bad|cool|cash|loan|approved|excellent|perfect|fair|really|very|beds?|bedrooms?|baths?|brs?)\b|\$|\d{3}[-.) ]+\d{4}|\d\s?[km]\b|^\d+\s?[x%+]|^\d+$"
+    r"|\b(?:don'?t|do not|not sure|idk|no idea|unsure|anywhere|you|your|buy|buying|sell|selling|want|need|looking|bot|human|person|agent|months?|weeks?|years?|know|think|lol|month|asap|price|budget|rent|thanks|just|why|whatever|later|because|call|sorry|actually|soon|up to|under|over|meant|correction|h+m+|huh|test|cheap|expensive|nice|big|bigger|small|safe|quiet|good|great|fine|bad|cool|cash|loan|approved|excellent|perfect|fair|really|very|beds?|bedrooms?|baths?|brs?|rec[aá]maras?|habitaciones|ba[ñn]os?|hasta|llc|ira|trust|escrow|hoa|mls)\b|\$|\d{3}[-.) ]+\d{4}|\d\s?[km]\b|^\d+\s?[x%+]|^\d+$"
 )
 # Who somebody is, is nowhere: "we are Catholic", "my son is deaf", "born in Vietnam", "I believe in God".
 _OF_THEMSELVES: Final = re.compile(r"(?:i|we|my|our|he|she|they)\b")
@@ -111,7 +112,7 @@ def names_a_place(said: str) -> bool:
     folded = fold(said).strip(" .!,")
     if _ZIP.fullmatch(folded):
         return True
-    if set(folded.split()) <= _NO_PLACE:
+    if set(folded.split()) <= _NO_PLACE or folded.split()[:1] == ["one"] or fairness.asks_of_people(said):
         return False
     return len(folded) <= LONGEST_PLACE and len(folded.split()) <= _ANSWER_WORDS + 1 and not _NO_ANSWER.search(folded)
 
@@ -184,7 +185,7 @@ _FOR_HUMAN: Final = re.compile(
 )
 _UNSURE: Final = re.compile(
     r"\b(?:i|we)? ?(?:really )?(?:don'?t|do not|dont) (?:really |quite )?know\b|\bnot (?:really |quite |too |so )?(?:sure|certain)\b|\bno (?:idea|clue)\b|\bidk\b|\bunsure\b|\bundecided\b|\bcan'?t say\b|\bhard to say\b"
-    r"|\bhaven'?t (?:decided|thought)\b|\bno (?:rush|hurry)\b|\bjust (?:looking|browsing|curious)\b|\bflexible\b|\bwhenever\b|\bwherever\b|\banywhere\b|\bsome ?day\b|\brather not say\b|\bprefer not\b|\bnot (?:going to|gonna) (?:say|tell)\b|\bno se\b|\bnone of your business\b"
+    r"|\bhaven'?t (?:decided|thought)\b|\bno (?:rush|hurry)\b|\bjust (?:looking|browsing|curious)\b|\bflexible\b|\bwhenever\b|\bwherever\b|\banywhere\b|\bsome ?day\b|\brather not say\b|\bprefer not\b|\bnot (?:going to|gonna) (?:say|tell)\b|\bno (?:lo )?s[eé]\b|\bnone of your business\b"
 )
 _NO_TEXTS: Final = re.compile(
     r"\b(?:stop|quit) (?:calling (?:and|or) )?(?:texting|messaging|contacting|bothering|writing|sending)\b(?! (?:your |the |out )?(?:offers?|rent|checks?|letters?))|\b(?:fuck|f+|piss|bugger) ?off\b|\bfuck (?:you|u)\b|^\W*(?:just |please |pls )?(?:go away|get lost)\b|\b(?:leave|let) me alone\b|\b(?:take|get) me off (?!the market|work)|\bremove (?:me|my number)\b|\b(?:don'?t|do not|never) (?:ever )?(?:call(?: me)? (?:and|or) )?(?:text|contact|message|write(?: to)?) me\b"
@@ -200,6 +201,11 @@ _NO_CALLS: Final = re.compile(
     r"(?! (?:before|after|until|till|at|on|during|while|tonight|today|tomorrow|now|yet|late|early|between)\b)"
 )
 _BUT_WRITE: Final = re.compile(r"\b(?:text|message|write|e-?mail)(?:s|ing)?\b")
+_OF_DATA: Final = re.compile(
+    r"\b(?:delete|erase|wipe|forget|get rid of|remove)\b(?: \w+){0,4}? (?:my|our) (?:\w+ )?(?:data|info(?:rmation)?|records?|details|messages|texts|conversations?|history)\b"
+    r"|\b(?:what|which) (?:\w+ )?(?:data|info(?:rmation)?|records?)(?: \w+){0,5} (?:about|on|of) (?:me|us)\b|\bwhat do (?:you|u) (?:have|know|keep|store)(?: \w+)? (?:about|on|of) (?:me|us)\b"
+    r"|\b(?:borr(?:e|ar|en)|elimin(?:e|ar|en)) (?:mis|los) datos\b"
+)
 _COURTESY: Final = re.compile(
     r"^\W*(?:(?:ok(?:ay)?|k|kk|thanks?(?: (?:you|u|so much|a lot))?|thx|ty|great|cool|perfect|awesome|nice|good|got it|sounds? (?:good|great)|will do|alright|sure|yes|yep|yeah|no|nope|bye|goodbye|see you|talk soon|gracias|very much|for (?:your|the) help|appreciate it|have a (?:good|nice|great) (?:day|one|evening))(?!\w)\W*)*$"
 )
@@ -225,6 +231,15 @@ def asks_if_bot(text: str) -> bool:
     folded = fold(text)
     found = _IF_BOT.search(folded)
     return found is not None and _OF_A_THING.match(folded[found.end() :]) is None
+
+
+def asks_of_data(text: str) -> bool:
+    """Say whether the person asks what is kept of them, or wants it deleted.
+
+    >>> asks_of_data("please delete my info"), asks_of_data("delete the second one")
+    (True, False)
+    """
+    return _OF_DATA.search(fold(text)) is not None
 
 
 def asks_who(text: str) -> bool:

@@ -183,10 +183,10 @@ _BARE_YES: Final = re.compile(r"^\W*(?:yes|yep|yeah|yup|i am|we are)\W*$")
 
 _COUNT: Final = "|".join(text.NUMBER_WORDS)
 _BATHROOMS: Final = re.compile(
-    rf"(?<![\w$.,])(?P<n>\d{{1,2}}(?:\.(?:25|5|50|75|0))?|{_COUNT})(?:\s?\+| or more)?[\s-]?(?:full )?(?:bath(?:room)?s?|ba)\b"
+    rf"(?<![\w$.,])(?P<n>\d{{1,2}}(?:\.(?:25|5|50|75|0))?|{_COUNT})(?:\s?\+| or more)?[\s-]?(?:full )?(?:bath(?:room)?s?|ba|ba[ñn]os?)\b"
 )
 _SQFT: Final = re.compile(
-    r"(?<![\w$.,])(?P<n>\d{1,2},\d{3}|\d{3,5})\s?\+?(?: or more)?\s?(?:sq\.? ?f(?:ee)?t\.?|sqft|square (?:feet|foot)|sf)\b"
+    r"(?<![\w$.,])(?P<n>\d{1,2},\d{3}|\d{3,5})\s?\+?(?: or more)?\s?(?:sq\.? ?f(?:ee)?t\.?|sqft|square (?:feet|foot)|sf|pies(?: cuadrados)?)\b"
 )
 _LOT: Final = re.compile(r"\b(?:lot|yard|land|garden)\b")
 _UNDER: Final = re.compile(

@@ -104,7 +104,7 @@ def decide(situation: Situation) -> Move | None:
     looked: LookedUp = situation.found.get("homes", LookedUp())
     text = " ".join(each.text for each in situation.messages)
     signals = situation.signals
-    if signals.human or signals.if_bot or situation.value("intent") == "sell":
+    if signals.human or signals.if_bot or signals.of_data or situation.value("intent") == "sell":
         return None
     if signals.of_people:
         return _answer(situation, [talk.OF_PEOPLE])

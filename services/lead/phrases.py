@@ -19,6 +19,8 @@ def opening(situation: Situation) -> tuple[Part, ...]:
     else:
         sides = _denied(situation)
         written = "Understood, no sale." if sides == {"sell"} else "Understood." if sides else ""
+        if situation.news("renting") is not None:
+            written = "I can help with buying and selling, not with renting."
     return (Part(name="opening", written=written),) if written else ()
 
 

@@ -135,14 +135,14 @@ SLOTS: Final = (
 )
 
 _CONDITIONS: Final = (
-    ("poor", re.compile(r"\b(?:poor|terrible|awful|horrible) (?:shape|condition|state)\b|\bfalling apart\b|\bgut job\b|\btear[- ]?down\b|\buninhabitable\b")),
+    ("poor", re.compile(r"\b(?:poor|terrible|awful|horrible) (?:shape|condition|state)\b|\bmal estado\b|\bfalling apart\b|\bgut job\b|\btear[- ]?down\b|\buninhabitable\b")),
     ("needs_work", re.compile(
         r"\bneeds? (?:\w+ ){0,3}(?:work|repairs?|updat\w+|fixing|tlc|renovati\w+|roof|love|paint)\b|\bfixer(?:[- ]upper)?\b|\b(?:rough|bad) (?:shape|condition|state)\b"
-        r"|\brun[- ]down\b|\ba lot of work\b")),
+        r"|\brun[- ]down\b|\ba lot of work\b|\bnecesita (?:\w+ )?(?:reparaciones|arreglos|trabajo)\b")),
     ("excellent", re.compile(
-        r"\b(?:excellent|perfect|pristine|immaculate|mint|amazing|great|fantastic|top|tip[- ]top) (?:shape|condition|state)\b|\blike new\b|\bmove[- ]in ready\b|\bturn ?key\b"
+        r"\b(?:excellent|perfect|pristine|immaculate|mint|amazing|great|fantastic|top|tip[- ]top) (?:shape|condition|state)\b|\blike new\b|\bmove[- ]in ready\b|\bturn ?key\b|\bexcelentes? (?:estado|condiciones)\b"
         r"|\b(?:newly|recently|fully|completely|totally|just) (?:remodel|renovat|updat|redone)\w*|\bbrand new\b")),
-    ("good", re.compile(r"\b(?:good|solid|nice|pretty good) (?:shape|condition|state)\b|\bwell[- ](?:kept|maintained|cared)\b")),
+    ("good", re.compile(r"\b(?:good|solid|nice|pretty good) (?:shape|condition|state)\b|\bwell[- ](?:kept|maintained|cared)\b|\bbuen(?:as)? (?:estado|condiciones)\b")),
     ("average", re.compile(r"\b(?:average|okay|ok|so-so|normal|decent) (?:shape|condition|state)\b|\blived[- ]in\b")),
     ("fair", re.compile(r"\bfair (?:shape|condition|state)\b|\bdated\b|\boutdated\b")),
 )  # fmt: skip
@@ -174,7 +174,7 @@ _HOPE: Final = re.compile(
 _LONGEST_WHY: Final = 200
 
 _SQFT: Final = re.compile(
-    r"(?<![\w$.,])(?P<n>\d{1,2},\d{3}|\d{3,5})(?:\.\d+)?\s?\+?(?:\s?-\s?[\d,]{3,6}\s?|\s?)-?(?:sq\.? ?f(?:ee|oo)?t\.?|sqft|square[- ]?(?:feet|foot|ft)|sq\.?|sf)(?![\w])"
+    r"(?<![\w$.,])(?P<n>\d{1,2},\d{3}|\d{3,5})(?:\.\d+)?\s?\+?(?:\s?-\s?[\d,]{3,6}\s?|\s?)-?(?:sq\.? ?f(?:ee|oo)?t\.?|sqft|square[- ]?(?:feet|foot|ft)|sq\.?|sf|pies(?: cuadrados)?)(?![\w])"
 )
 _BARE_SQFT: Final = re.compile(r"(?<![\w$.,-])(?P<n>\d{1,2},\d{3}|\d{3,4})(?![\w%]|[.,]\d)")
 _YEAR_BEFORE: Final = re.compile(r"\b(?:built|in|since|from|year|renovated|remodeled|bought)(?: \w+)? $")
@@ -182,7 +182,7 @@ _OTHER_AREA: Final = r"(?:lot|land|yard|garden|garage|basement|acre)"
 _OF_LOT_AFTER: Final = re.compile(rf"\s?(?:of )?(?:the )?{_OTHER_AREA}\b")
 _OF_LOT_BEFORE: Final = re.compile(rf"\b{_OTHER_AREA}\b[^,.;\d]{{0,20}}$")
 _BATHROOMS: Final = re.compile(
-    rf"(?<![\w$.,])(?P<n>\d{{1,2}}(?:\.(?:25|5|50|75|0))?|{'|'.join(text.NUMBER_WORDS)})(?P<half> and a half| 1/2)?[\s-]?(?:full )?(?:bath(?:room)?s?|ba)\b"
+    rf"(?<![\w$.,])(?P<n>\d{{1,2}}(?:\.(?:25|5|50|75|0))?|{'|'.join(text.NUMBER_WORDS)})(?P<half> and a half| 1/2)?[\s-]?(?:full )?(?:bath(?:room)?s?|ba|ba[ñn]os?)\b"
 )
 _BARE_BATHROOMS: Final = re.compile(
     rf"(?<![\w$.,/])(?P<n>\d{{1,2}}(?:\.(?:25|5|50|75|0))?|{'|'.join(text.NUMBER_WORDS)})(?P<half> and a half| 1/2)?(?![\w%/]|[.,]\d)"
@@ -200,7 +200,9 @@ def read(heard: Heard) -> Reading:
     wanted = reading.wanted(heard)
     times = reading.read_timeline(heard)
     places = reading.read_places(heard, slot_of={"buy": "area", "sell": "address_area"}, default="address_area")
-    facts: dict[str, Fact] = {fact.name: fact for fact in (*times.facts, *places)}
+    # "I want to look at homes to buy now" takes the place of no time that was said of the sale.
+    when = () if set(wanted.sides) == {"buy"} and "timeline" in heard.known else times.facts
+    facts: dict[str, Fact] = {fact.name: fact for fact in (*when, *places)}
     for fact in _wishes(wanted, heard):
         facts[fact.name] = fact
     turned = "intent" in facts and facts["intent"].value == "buy"

@@ -107,7 +107,7 @@ def _key(home: Subject) -> str:
 def decide(situation: Situation) -> Move | None:
     """Return the move of a turn that is about the value; None when it is about something else."""
     signals = situation.signals
-    if situation.value("intent") == "buy" or signals.human or signals.if_bot or signals.no_texts:
+    if situation.value("intent") == "buy" or signals.human or signals.if_bot or signals.of_data or signals.no_texts:
         return None
     asks = asks_value(situation)
     looked: LookedUp | None = situation.found.get("value")

@@ -141,6 +141,13 @@ def test_wish_for_a_person_is_answered_without_promising_a_call(name):
     assert "call" not in reply
 
 
+@pytest.mark.parametrize("name", sorted(BOTS))
+def test_request_about_ones_data_becomes_a_task_for_a_person(name):
+    move = decided(BOTS[name], "delete my data", known={"intent": "both"}, opening=True)
+    assert "I have noted your request about your data for a person to act on." in move.reply
+    assert [each.title for each in move.effects] == ["Asks about their data"]
+
+
 def test_question_is_put_in_other_words_once_and_then_left():
     asked = [Conversation(owner="buyer")]
     questions = [asked[0].say(text).question for text in ("hello", "hm", "hm", "hm")]

@@ -186,6 +186,19 @@ def test_question_who_writes_is_heard(said):
     assert words.asks_who(said)
 
 
+@pytest.mark.parametrize(
+    "said",
+    ["delete my data", "what info do you have on me", "please remove all my information", "what do u know about me"],
+)
+def test_question_about_ones_data_is_heard(said):
+    assert words.asks_of_data(said)
+
+
+@pytest.mark.parametrize("said", ["what info do you have on the first one", "remove my wish for a view", "delete it"])
+def test_question_about_a_home_is_not_about_ones_data(said):
+    assert not words.asks_of_data(said)
+
+
 @pytest.mark.parametrize("said", ["who is selling it?", "what company insures it", "is this a real listing?"])
 def test_question_about_others_is_not_who_writes(said):
     assert not words.asks_who(said)
@@ -199,7 +212,19 @@ def test_question_about_a_home_is_one_that_this_bot_cannot_answer():
 
 
 @pytest.mark.parametrize(
-    "said", ["homes", "the house", "sorry, I meant I want to buy", "next month", "asap", "x" * 70, ""]
+    "said",
+    [
+        "christian neighborhood",
+        "LLC",
+        "one on 5th ave",
+        "homes",
+        "the house",
+        "sorry, I meant I want to buy",
+        "next month",
+        "asap",
+        "x" * 70,
+        "",
+    ],
 )
 def test_model_cannot_make_a_place_of_other_words(said):
     assert not words.names_a_place(said)

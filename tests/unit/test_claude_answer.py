@@ -437,6 +437,12 @@ def test_listed_sentences_come_back_by_name_in_other_words_with_their_placeholde
     assert len({json.dumps(reworded(SENTENCES, LISTED, seed=seed)) for seed in range(6)}) > 2
 
 
+def test_question_that_has_its_own_opening_gets_no_second_one():
+    asked = '1. ask: "So that I can help: is it about buying a home?"'
+    said = [reworded(SENTENCES, asked, seed=seed)["lines"][0]["text"] for seed in range(3)]
+    assert said == ["So that I can help: is it about buying a home?"] * 3
+
+
 def test_list_is_no_rewording_where_the_schema_or_the_text_asks_for_something_else():
     assert reworded(an_object(intent=INTENT), LISTED, seed=0) is None
     assert reworded(SENTENCES, "I want to buy 2 homes: soon", seed=0) is None

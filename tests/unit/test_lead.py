@@ -37,6 +37,13 @@ LEAD = BOTS["lead"]
         ),
         ("do you have a 2 bedroom apartment for rent?", {"renting": True}),
         ("I don't need a place to rent, I want to buy", {"intent": "buy"}),
+        ("heyyy im lookin 4 a hous in ballard", {"intent": "buy", "area": "ballard"}),
+        ("i wanna by a house", {"intent": "buy"}),
+        ("im an investor looking for fixers cash under 400k", {"intent": "buy"}),
+        (
+            "thinking about downsizing from our home in Magnolia to something smaller in Bothell",
+            {"intent": "both", "buying_plan": True, "address_area": "Magnolia", "area": "Bothell"},
+        ),
         ("hi", {}),
         ("I don't know when", {}),
         ("I know now what I need", {}),
@@ -44,6 +51,11 @@ LEAD = BOTS["lead"]
 )
 def test_first_text_yields_what_it_says_and_nothing_else(said, facts):
     assert learned(LEAD, said) == facts
+
+
+def test_who_wants_to_rent_hears_that_this_is_not_for_it():
+    reply = decided(LEAD, "looking for a 2 bedroom apartment to rent in fremont").reply
+    assert "I can help with buying and selling, not with renting." in reply
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ SELLING = {"intent": "sell"}
         ("average shape", "", {"condition": "average"}),
         ("it's falling apart", "", {"condition": "poor"}),
         ("it's 1,850 sq ft", "", {"area_sqft": 1_850}),
+        ("1800 pies cuadrados, buen estado", "", {"area_sqft": 1_800, "condition": "good"}),
         ("about 2100 square feet, 3 bed 2.5 bath", "", {"area_sqft": 2_100, "bedrooms": 3, "bathrooms_quarters": 10}),
         ("1800 sqft on a 6,000 sq ft lot", "", {"area_sqft": 1_800}),
         ("the lot is 7,000 sq ft", "", {}),
@@ -131,6 +132,11 @@ def test_what_is_confided_stands_in_no_summary_for_another_bot():
     move = SELLER.decide(situation)
     assert move.target == "buyer"
     assert "600" not in move.summary
+
+
+def test_wish_to_look_at_homes_now_says_nothing_of_when_the_home_is_sold():
+    known = {"intent": "sell", "timeline": "1_to_3_months"}
+    assert "timeline" not in learned(SELLER, "also I want to look at homes to buy now in Fremont", known=known)
 
 
 def test_refused_correction_is_answered_without_asking_about_selling():
