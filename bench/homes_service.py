@@ -15,6 +15,7 @@ from services.cache import metrics
 from services.cache.analyze import VARIABLES, Analyses, Utterance
 from services.cache.canonical import schema_hash
 from services.cache.complete import Completions, Wanted
+from services.cache.entry import Entry
 from services.cache.labels import LabelWriter, MemoryLabelStore
 from services.cache.lease import Turns
 from services.cache.limits import Priority
@@ -152,7 +153,7 @@ class Service:
         luck = random.Random(seed).random
         self._analysis, self._plan = prompts(turns)
         self._gold = _Gold()
-        near = MemoryTier(64 * 1024 * 1024)
+        near: MemoryTier[Entry] = MemoryTier(64 * 1024 * 1024)
         tiers = Tiers(near, None, clock=lambda: _EPOCH + timedelta(seconds=self._gold.at), luck=luck)
         self._completions = Completions(
             tiers,

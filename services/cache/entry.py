@@ -4,6 +4,7 @@ import hashlib
 import hmac
 import math
 from dataclasses import asdict, dataclass, fields
+from sys import getsizeof
 from typing import Any, Final
 
 import orjson
@@ -19,13 +20,14 @@ JITTER: Final = 0.1
 """Up to this share of the life is taken off, never put on, so that entries of one burst do not end together."""
 
 _DIGEST_BYTES: Final = 16
+_REST_BYTES: Final = 900
 
 
 class CorruptEntry(Exception):
     """Bytes that are no entry of this key and scope, whoever wrote them."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Entry:
     """An answer that may be given again."""
 
@@ -53,6 +55,11 @@ class Entry:
     def life_seconds(self, now: float) -> float:
         """Return how much of its life is left; 0 or less when it is gone."""
         return self.expire_time - now
+
+    @property
+    def bytes(self) -> int:
+        """How much memory it takes, its long texts exactly and the rest rounded up."""
+        return sum(map(getsizeof, (self.content, self.tags, self.basis))) + _REST_BYTES
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,13 +116,20 @@ def pack(entry: Entry) -> bytes:
     return _digest(body) + body
 
 
-def unpack(data: bytes, key: Key) -> Entry:
-    """Read an entry and make sure that it is the one asked for.
+def unpack(kept: bytes | Entry, key: Key) -> Entry:
+    """Return what a tier kept as an entry, and make sure that it is the one asked for.
 
     Raises:
         CorruptEntry: The bytes were changed, are of another version, belong to
             another key or scope, or claim to live longer than any entry does.
     """
+    entry = kept if isinstance(kept, Entry) else _read(kept)
+    if entry.key_id != key.key_id or entry.scope_id != key.scope_id:
+        raise CorruptEntry("key")
+    return entry
+
+
+def _read(data: bytes) -> Entry:
     digest, body = data[:_DIGEST_BYTES], data[_DIGEST_BYTES:]
     if not hmac.compare_digest(digest, _digest(body)):
         raise CorruptEntry("digest")
@@ -128,8 +142,6 @@ def unpack(data: bytes, key: Key) -> Entry:
     if [type(values[name]) for name in _TYPES] != _KINDS:
         raise CorruptEntry("types")
     entry = Entry(**values)
-    if entry.key_id != key.key_id or entry.scope_id != key.scope_id:
-        raise CorruptEntry("key")
     life = entry.expire_time - entry.store_time
     if not math.isfinite(life) or not 0 < life <= LIFE_SECONDS:
         raise CorruptEntry("life")

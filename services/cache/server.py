@@ -25,6 +25,7 @@ from kit.rpc import context
 from services.cache import metrics, prompt_server, wire, wire_review
 from services.cache.analyze import Analyses
 from services.cache.complete import Answered, Completions
+from services.cache.entry import Entry
 from services.cache.generations import Generations
 from services.cache.generations_pg import PgGenerationStore
 from services.cache.journal import AnswerRow, Journal, JournalWriter
@@ -232,7 +233,7 @@ async def assemble(settings: CacheSettings, stack: AsyncExitStack, *, model: Mod
     for late in (recorder, notes, writer):
         stack.push_async_callback(_last_write, late)
     redis, board, leases = _in_redis(settings, stack)
-    near = MemoryTier(settings.l1_bytes)
+    near: MemoryTier[Entry] = MemoryTier(settings.l1_bytes)
     generations = Generations(PgGenerationStore(pool), redis, seconds=time.monotonic, forget=near.clear)
     archive = PgPromptStore(pool)
     prompts = Prompts(archive, generations)

@@ -1,15 +1,19 @@
 """The tier in the memory of the process: bounded in bytes, frequent keys stay (TinyLFU)."""
 
-from typing import Final
+from typing import Final, Generic, TypeVar
 
 from moka_py import Moka
 
-# What the library and Python keep per entry beside the bytes themselves; measured, rounded up.
+from services.cache.entry import Entry
+
+T = TypeVar("T", bytes, Entry)
+
+# What the library and Python keep per entry beside what is put; measured, rounded up.
 _OVERHEAD_BYTES: Final = 400
 
 
-class MemoryTier:
-    """Keeps at most `most_bytes`; the twin of the tier in Redis.
+class MemoryTier(Generic[T]):
+    """Keeps at most `most_bytes`: entries as they are, or bytes as the twin of the tier in Redis.
 
     Source: W-TinyLFU (Einziger et al., 2017): a newcomer is only let in when it is
     asked for more often than what would have to go, so one-time questions, which are
@@ -19,16 +23,16 @@ class MemoryTier:
     def __init__(self, most_bytes: int) -> None:
         # Only of what was put with an owner: the process's own memory is cleared as a whole instead.
         self._owned: dict[str, set[str]] = {}
-        self._kept: Moka[str, bytes] = Moka(
-            most_bytes, weigher=lambda key_id, data: len(key_id) + len(data) + _OVERHEAD_BYTES
+        self._kept: Moka[str, T] = Moka(
+            most_bytes, weigher=lambda key_id, data: len(key_id) + _size(data) + _OVERHEAD_BYTES
         )
 
-    async def get(self, key_id: str) -> bytes | None:
+    async def get(self, key_id: str) -> T | None:
         """Return what is kept, or None."""
         return self._kept.get(key_id)
 
-    async def put(self, key_id: str, data: bytes, *, life_seconds: float, owner: str = "") -> None:
-        """Keep bytes for at most `life_seconds`."""
+    async def put(self, key_id: str, data: T, *, life_seconds: float, owner: str = "") -> None:
+        """Keep something for at most `life_seconds`."""
         self._kept.set(key_id, data, ttl=life_seconds)
         if owner:
             self._owned.setdefault(owner, set()).add(key_id)
@@ -53,3 +57,7 @@ class MemoryTier:
         """How much is kept, overhead included."""
         self._kept.run_pending_tasks()
         return self._kept.weighted_size()
+
+
+def _size(data: bytes | Entry) -> int:
+    return data.bytes if isinstance(data, Entry) else len(data)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from kit.clock import Clock
 from kit.log import get_logger
@@ -13,21 +13,23 @@ from services.cache.generations import Generations, key_tag
 
 log = get_logger()
 
+T = TypeVar("T")
 
-class Tier(Protocol):
-    """Keeps bytes for a while. A store that is lost is a miss, never an error."""
 
-    async def get(self, key_id: str) -> bytes | None:
+class Tier(Protocol[T]):
+    """Keeps entries or their bytes for a while. A store that is lost is a miss, never an error."""
+
+    async def get(self, key_id: str) -> T | None:
         """Return what is kept, or None."""
 
-    async def put(self, key_id: str, data: bytes, *, life_seconds: float, owner: str = "") -> None:
-        """Keep bytes for at most `life_seconds`, which are above 0; may also not keep them.
+    async def put(self, key_id: str, data: T, *, life_seconds: float, owner: str = "") -> None:
+        """Keep something for at most `life_seconds`, which are above 0; may also not keep it.
 
         Args:
             key_id: Where.
             data: What.
             life_seconds: For how long at most.
-            owner: Whose bytes these are, for `erase`; empty when nobody's.
+            owner: Whose it is, for `erase`; empty when nobody's.
         """
 
     async def delete(self, key_id: str) -> None:
@@ -60,8 +62,8 @@ class Tiers:
 
     def __init__(
         self,
-        near: Tier,
-        far: Tier | None,
+        near: Tier[Entry],
+        far: Tier[bytes] | None,
         *,
         clock: Clock,
         luck: Callable[[], float],
@@ -100,7 +102,7 @@ class Tiers:
         if read is None:
             return None
         found, now = read
-        await self._near.put(key.key_id, pack(found), life_seconds=found.life_seconds(now))
+        await self._near.put(key.key_id, found, life_seconds=found.life_seconds(now))
         age = found.age_seconds(now)
         return Hit(entry=found, tier="L2" if age < FRESH_SECONDS else "L3", age_seconds=age)
 
@@ -111,12 +113,12 @@ class Tiers:
             entry: The answer.
             owner: The contact whose words it holds, as a tag; empty when it holds nobody's.
         """
-        data, life = pack(entry), entry.life_seconds(self.now)
+        life = entry.life_seconds(self.now)
         if life <= 0 or not self._holds(entry):
             return
-        await self._near.put(entry.key_id, data, life_seconds=life)
+        await self._near.put(entry.key_id, entry, life_seconds=life)
         if self._far is not None:
-            await self._far.put(entry.key_id, data, life_seconds=life, owner=owner)
+            await self._far.put(entry.key_id, pack(entry), life_seconds=life, owner=owner)
 
     async def remove(self, key_id: str) -> None:
         """Forget one answer here and in Redis."""
@@ -135,13 +137,13 @@ class Tiers:
     def _holds(self, entry: Entry) -> bool:
         return self._generations is None or self._generations.holds(entry)
 
-    async def _read(self, tier: Tier, key: Key, name: str) -> tuple[Entry, float] | None:
+    async def _read(self, tier: Tier[Entry] | Tier[bytes], key: Key, name: str) -> tuple[Entry, float] | None:
         """Return an entry that may be served, and when that was decided."""
-        data = await tier.get(key.key_id)
-        if data is None:
+        kept = await tier.get(key.key_id)
+        if kept is None:
             return None
         try:
-            entry = unpack(data, key)
+            entry = unpack(kept, key)
         except CorruptEntry as corrupt:
             log.error("entry.corrupted", tier=name, key_id=key.key_id, defect=str(corrupt))
             metrics.CORRUPTED.labels(name).inc()

@@ -13,51 +13,51 @@ from services.cache.tiers import Tier
 
 
 @pytest.fixture
-def memory_tier() -> Tier:
+def memory_tier() -> Tier[bytes]:
     return MemoryTier(1_000_000)
 
 
 @pytest.fixture
-async def redis_tier(valkey: str) -> AsyncIterator[Tier]:
+async def redis_tier(valkey: str) -> AsyncIterator[Tier[bytes]]:
     link = Link(valkey, seconds=10)
     yield RedisTier(link)
     await link.close()
 
 
 @pytest.fixture(params=["memory", "redis"])
-def tier(request: pytest.FixtureRequest) -> Tier:
-    found: Tier = request.getfixturevalue(f"{request.param}_tier")
+def tier(request: pytest.FixtureRequest) -> Tier[bytes]:
+    found: Tier[bytes] = request.getfixturevalue(f"{request.param}_tier")
     return found
 
 
-async def test_bytes_come_back_as_they_were_put(tier: Tier):
+async def test_bytes_come_back_as_they_were_put(tier: Tier[bytes]):
     data = bytes(range(256)) * 100
     await tier.put("k1", data, life_seconds=60)
     assert await tier.get("k1") == data
 
 
-async def test_key_that_was_never_put_is_a_miss(tier: Tier):
+async def test_key_that_was_never_put_is_a_miss(tier: Tier[bytes]):
     assert await tier.get("k1") is None
 
 
-async def test_last_put_counts(tier: Tier):
+async def test_last_put_counts(tier: Tier[bytes]):
     await tier.put("k1", b"one", life_seconds=60)
     await tier.put("k1", b"two", life_seconds=60)
     assert await tier.get("k1") == b"two"
 
 
-async def test_keys_do_not_touch_each_other(tier: Tier):
+async def test_keys_do_not_touch_each_other(tier: Tier[bytes]):
     await tier.put("k1", b"one", life_seconds=60)
     await tier.put("k2", b"two", life_seconds=60)
     await tier.delete("k1")
     assert (await tier.get("k1"), await tier.get("k2")) == (None, b"two")
 
 
-async def test_deleting_what_is_not_there_is_no_error(tier: Tier):
+async def test_deleting_what_is_not_there_is_no_error(tier: Tier[bytes]):
     await tier.delete("k1")
 
 
-async def test_owner_is_erased_and_others_stay(tier: Tier):
+async def test_owner_is_erased_and_others_stay(tier: Tier[bytes]):
     for key_id, owner in (("k1", "one"), ("k2", "one"), ("k3", "other"), ("k4", "")):
         await tier.put(key_id, b"x", life_seconds=60, owner=owner)
     assert await tier.erase("one")
@@ -71,7 +71,7 @@ async def test_generation_in_redis_never_goes_back(redis_tier: RedisTier):
     assert await redis_tier.latest_generation() == 7
 
 
-async def test_redis_forgets_by_itself_after_the_life_it_was_given(redis_tier: Tier, valkey: str):
+async def test_redis_forgets_by_itself_after_the_life_it_was_given(redis_tier: Tier[bytes], valkey: str):
     await redis_tier.put("k1", b"one", life_seconds=3_600)
     async with Redis.from_url(valkey) as client:
         assert 3_590_000 < await client.pttl(PREFIX + "k1") <= 3_600_000
@@ -99,7 +99,7 @@ async def test_redis_that_wants_another_password_is_a_miss_and_no_error(valkey: 
     await link.close()
 
 
-async def test_text_that_somebody_else_put_is_given_as_bytes(redis_tier: Tier, valkey: str):
+async def test_text_that_somebody_else_put_is_given_as_bytes(redis_tier: Tier[bytes], valkey: str):
     async with Redis.from_url(valkey) as client:
         await client.set(PREFIX + "k1", "words")
         assert await redis_tier.get("k1") == b"words"

@@ -35,7 +35,7 @@ from kit.errors import PorchlightError
 from kit.rpc import client
 from migrations.prompts import load_prompts
 from services.cache.canonical import Key
-from services.cache.entry import unpack
+from services.cache.entry import Entry, pack, unpack
 from services.cache.tier_memory import MemoryTier
 from services.cache.tier_redis import INDEX, PREFIX
 from tests.support.caches import Caches
@@ -186,11 +186,11 @@ async def remembered() -> AsyncIterator[list[tuple[str, bytes]]]:
     kept: list[tuple[str, bytes]] = []
     put = MemoryTier.put
 
-    async def note(self: MemoryTier, key_id: str, data: bytes, *, life_seconds: float, owner: str = "") -> None:
-        kept.append((key_id, data))
+    async def note(self: MemoryTier[Entry], key_id: str, data: Entry, *, life_seconds: float, owner: str = "") -> None:
+        kept.append((key_id, pack(data)))
         await put(self, key_id, data, life_seconds=life_seconds, owner=owner)
 
-    MemoryTier.put = note  # type: ignore[method-assign]
+    MemoryTier.put = note  # type: ignore[assignment, method-assign]
     try:
         yield kept
     finally:

@@ -28,6 +28,7 @@ from sandbox.faults import Fault
 from services.cache.analyze import Analyses, Utterance
 from services.cache.canonical import State
 from services.cache.complete import Completions
+from services.cache.entry import Entry
 from services.cache.labels import LabelWriter, MemoryLabelStore
 from services.cache.lease import Turns
 from services.cache.ledger import MemoryLedger
@@ -232,15 +233,15 @@ class Outcome:
     bad: list[str] = field(default_factory=list)
 
 
-class Watched(MemoryTier):
+class Watched(MemoryTier[Entry]):
     """Memory that shows what it was given to keep."""
 
     def __init__(self) -> None:
         super().__init__(64 * 1024 * 1024)
-        self.given: list[bytes] = []
+        self.given: list[Entry] = []
 
-    async def put(self, key_id: str, data: bytes, *, life_seconds: float, owner: str = "") -> None:
-        """Keep bytes."""
+    async def put(self, key_id: str, data: Entry, *, life_seconds: float, owner: str = "") -> None:
+        """Keep an entry."""
         self.given.append(data)
         await super().put(key_id, data, life_seconds=life_seconds, owner=owner)
 
@@ -291,10 +292,10 @@ async def run(mutations: int, seed: int) -> Outcome:
             outcome.served[mode] += 1
             if not is_of_the_text(said.answered.content):
                 outcome.bad.append(f"{mode}: served {said.answered.content!r} of {sent!r}")
-    for data in near.given:
+    for entry in near.given:
         outcome.stored += 1
-        if not is_of_the_text(json.loads(data[16:])["content"]):
-            outcome.bad.append(f"stored {data!r}")
+        if not is_of_the_text(entry.content):
+            outcome.bad.append(f"stored {entry!r}")
     return outcome
 
 

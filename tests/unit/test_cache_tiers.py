@@ -1,11 +1,12 @@
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from services.cache.canonical import Key, key
-from services.cache.entry import CorruptEntry, new_entry, pack, unpack
+from services.cache.entry import CorruptEntry, Entry, new_entry, pack, unpack
 from services.cache.tier_memory import MemoryTier
 from services.cache.tiers import Tiers
 
@@ -41,7 +42,7 @@ class House:
 
     def __init__(self, luck: float = 0.0) -> None:
         self.clock = Clock()
-        self.shared = MemoryTier(10_000_000)
+        self.shared: MemoryTier[bytes] = MemoryTier(10_000_000)
         self.lives: list[float] = []
         self.luck = luck
         put = self.shared.put
@@ -52,7 +53,7 @@ class House:
 
         self.shared.put = noted  # type: ignore[method-assign]
 
-    def process(self, near: MemoryTier | None = None) -> Tiers:
+    def process(self, near: MemoryTier[Entry] | None = None) -> Tiers:
         return Tiers(near or MemoryTier(10_000_000), self.shared, clock=self.clock, luck=lambda: self.luck)
 
     async def store(self, tiers: Tiers, wanted: Key | None = None) -> None:
@@ -104,10 +105,10 @@ async def test_hit_moves_to_memory_with_the_life_it_has_left():
     await house.store(house.process())
     house.clock.pass_minutes(23 * 60)
     lives: list[float] = []
-    near = MemoryTier(1_000_000)
+    near: MemoryTier[Entry] = MemoryTier(1_000_000)
     put = near.put
 
-    async def noted(key_id: str, data: bytes, *, life_seconds: float, owner: str = "") -> None:
+    async def noted(key_id: str, data: Entry, *, life_seconds: float, owner: str = "") -> None:
         lives.append(life_seconds)
         await put(key_id, data, life_seconds=life_seconds)
 
@@ -171,11 +172,20 @@ def test_any_bytes_are_corrupt_and_never_crash(data):
         unpack(data, a_key())
 
 
-async def test_memory_tier_stays_within_its_bytes():
-    tier = MemoryTier(100_000)
+@pytest.mark.parametrize("forged", [a_key("c_82"), Key(key_id=a_key().key_id, scope_id=a_key("c_82").scope_id)])
+async def test_somebody_elses_entry_in_memory_is_a_miss_and_is_removed(forged):
+    near: MemoryTier[Entry] = MemoryTier(1_000_000)
+    await near.put(a_key().key_id, unpack(an_entry(forged), forged), life_seconds=1)
+    assert await House().process(near).near_hit(a_key()) is None
+    assert await near.get(a_key().key_id) is None
+
+
+@pytest.mark.parametrize("kept", [b"x" * 1_000, unpack(an_entry(a_key()), a_key())])
+async def test_memory_tier_stays_within_its_bytes(kept):
+    tier: MemoryTier[Any] = MemoryTier(100_000)
     for number in range(1_000):
-        await tier.put(f"key{number}", b"x" * 1_000, life_seconds=60)
-    assert tier.bytes <= 100_000
+        await tier.put(f"key{number}", kept, life_seconds=60)
+    assert 50_000 < tier.bytes <= 100_000
 
 
 async def test_what_is_asked_for_often_is_not_washed_out_by_what_is_asked_for_once():
