@@ -34,11 +34,12 @@ def text(field: str, value: str, *, longest: int, shortest: int = 0) -> str:
 
 def identifier(field: str, value: str, *, longest: int = 64, shortest: int = 1) -> str:
     """Accept an opaque id: printable, without spaces at its ends."""
+    # What is printable can be stored too.
+    if shortest <= len(value) <= longest and value.isprintable() and value == value.strip():
+        return value
     text(field, value, longest=longest, shortest=shortest)
-    if not value.isprintable() or value != value.strip():
-        limit = "printable characters, no space at either end"
-        raise InvalidField(f"{field} is no id: {limit}", field=field, limit=limit)
-    return value
+    limit = "printable characters, no space at either end"
+    raise InvalidField(f"{field} is no id: {limit}", field=field, limit=limit)
 
 
 def number(field: str, value: float, *, low: float, high: float) -> float:

@@ -74,7 +74,9 @@ def _option(value: Any, schema: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _parts(value: Any, schema: Mapping[str, Any]) -> Iterator[tuple[Any, bool]]:
-    """Return every single value, and whether the schema named it beforehand."""
+    """Return every single value but null, and whether the schema named it beforehand."""
+    if value is None:  # most of an analysis
+        return
     schema = _option(value, schema)
     if isinstance(value, dict):
         for name, each in value.items():

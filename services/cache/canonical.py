@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any, Final
 
 SCHEMA_VERSION: Final = 2
@@ -53,12 +54,31 @@ def key(
         schema_hash: Digest of the answer's schema; "" for text.
         variables: Name to text, any order.
     """
+    begin = _begin if contact_id is None else _begin.__wrapped__  # what is of one contact is not kept
+    scope_id, begun = begin(
+        tenant_id, contact_id, model, prompt, version, schema_hash, tuple(sorted(parameters.items()))
+    )
+    digest = begun.copy()
+    digest.update(told_apart(_pairs(variables)))
+    return Key(key_id=digest.hexdigest(), scope_id=scope_id)
+
+
+@lru_cache(maxsize=1_000)
+def _begin(
+    tenant_id: str,
+    contact_id: str | None,
+    model: str,
+    prompt: str,
+    version: int,
+    schema_hash: str,
+    parameters: tuple[tuple[str, str | int], ...],
+) -> tuple[str, hashlib.blake2b]:
+    """Return a scope and the digest of a key but for the variables: the same for most of what is asked."""
     scope = ["tenant", tenant_id] if contact_id is None else ["contact", tenant_id, contact_id]
-    scope_id = _digest(_SCOPE, scope)
+    scope_id = _digest(_SCOPE, scope).hexdigest()
     fields = [str(SCHEMA_VERSION), scope_id, model, prompt, str(version), schema_hash]
-    fields += _pairs({name: str(value) for name, value in parameters.items()})
-    fields += _pairs(variables)
-    return Key(key_id=_digest(_KEY, fields), scope_id=scope_id)
+    fields += _pairs({name: str(value) for name, value in parameters})
+    return scope_id, _digest(_KEY, fields)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -89,7 +109,7 @@ def tag(kind: str, *parts: str) -> str:
         kind: `prompt`, `tenant`, `contact` or `tag`.
         parts: What is tagged, the tenant first unless it is a prompt.
     """
-    return _digest(_TAG, [kind, *parts])
+    return _digest(_TAG, [kind, *parts]).hexdigest()
 
 
 def schema_hash(schema: Mapping[str, Any] | None) -> str:
@@ -109,5 +129,5 @@ def told_apart(fields: Iterable[str]) -> bytes:
     return b"".join([len(data).to_bytes(8, "big") + data for data in map(str.encode, fields)])
 
 
-def _digest(purpose: bytes, fields: Iterable[str]) -> str:
-    return hashlib.blake2b(told_apart(fields), digest_size=16, person=purpose).hexdigest()
+def _digest(purpose: bytes, fields: Iterable[str]) -> hashlib.blake2b:
+    return hashlib.blake2b(told_apart(fields), digest_size=16, person=purpose)

@@ -143,7 +143,7 @@ class Generations:
     def holds(self, entry: Entry) -> bool:
         """Say whether neither an entry nor one of its tags was invalidated since Claude was asked."""
         names = (key_tag(entry.key_id), *entry.tags.split())
-        return all(self.last(name) <= entry.generation for name in names)
+        return self._tags.keys().isdisjoint(names) or all(self.last(name) <= entry.generation for name in names)
 
     def last(self, tag: str) -> int:
         """Return the number of a tag's last invalidation in the last days; 0 when there is none."""

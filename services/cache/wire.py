@@ -43,7 +43,8 @@ def complete_request(request: pb.CompleteRequest) -> Wanted:
     Raises:
         InvalidField: A field is missing, malformed or over its limit.
     """
-    checks.count("variables", list(request.variables), most=MOST_VARIABLES)
+    given = request.variables  # a map of protobuf is read by its names: its items() are made in Python
+    checks.count("variables", list(given), most=MOST_VARIABLES)
     return Wanted(
         tenant_id=checks.identifier("tenant_id", request.tenant_id),
         contact_id=checks.identifier("contact_id", request.contact_id),
@@ -51,8 +52,8 @@ def complete_request(request: pb.CompleteRequest) -> Wanted:
         label=checks.identifier("label", request.label or PRODUCTION, longest=32),
         variables={
             # The name may be anything too, so it is not repeated in an error.
-            name: checks.text("variables", value, longest=LONGEST_VARIABLE)
-            for name, value in request.variables.items()
+            name: checks.text("variables", given[name], longest=LONGEST_VARIABLE)
+            for name in given
         },
         tags=tuple(
             checks.identifier(f"tags[{number}]", name)
@@ -112,7 +113,8 @@ def analyze_request(request: pb.AnalyzeRequest) -> Utterance:
     for number, text in enumerate(texts):
         checks.text(f"texts[{number}]", text, longest=LONGEST_TEXTS)
     checks.integer("texts", sum(map(len, texts)), low=1, high=LONGEST_TEXTS)
-    checks.count("state.known", list(request.state.known), most=MOST_KNOWN)
+    known = request.state.known
+    checks.count("state.known", list(known), most=MOST_KNOWN)
     checks.count("own_values", list(request.own_values), most=MOST_OWN)
     return Utterance(
         tenant_id=checks.identifier("tenant_id", request.tenant_id),
@@ -123,8 +125,7 @@ def analyze_request(request: pb.AnalyzeRequest) -> Utterance:
         state=State(
             asked=_word("state.asked", request.state.asked) if request.state.asked else "",
             known={
-                _word("state.known", name): _word("state.known", choice) if choice else ""
-                for name, choice in request.state.known.items()
+                _word("state.known", name): _word("state.known", known[name]) if known[name] else "" for name in known
             },
             opening=request.state.opening,
         ),
