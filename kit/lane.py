@@ -53,7 +53,7 @@ class Event:
     tenant_id: str
     """The CRM location; `-` for events of a whole company."""
     source: str
-    """Which adapter read it: `ghl`, `ghl-workflow`."""
+    """Which adapter read it: `ghl`, `ghl-workflow`, `ghl-reconcile`."""
     event_id: str
     """What the CRM calls this delivery, or a hash; unique per tenant and source."""
     kind: EventKind
@@ -74,6 +74,11 @@ class Event:
     """Keyed hash of the contact's id."""
     address_hashes: tuple[str, ...] = ()
     """Keyed hashes of the phone and the e-mail address in `profile`."""
+    late: bool | None = None
+    """Of a message that was read from the CRM, whether it is too old for an answer; None for what was delivered.
+
+    Such a message has `crm_message_id` and `write_time`.
+    """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -252,7 +257,11 @@ class Lane(Protocol):
     """
 
     async def accept(self, event: Event, *, debounce: Debounce, first_owner: str) -> Accepted:
-        """Store an event once, with what must not wait for a bot: opt-out, takeover, do-not-disturb."""
+        """Store an event once, with what must not wait for a bot: opt-out, takeover, do-not-disturb.
+
+        A message that was delivered and read from the CRM is one, also when its webhook did not name it. What was
+        read and is late, or older than what is answered already, becomes a task for people.
+        """
         ...
 
     async def claim(self, *, limit: int, lease: timedelta, messages_most: int, attempts_most: int) -> list[Turn]:

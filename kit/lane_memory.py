@@ -34,36 +34,34 @@ from kit.lane import (
 from kit.lane_memory_rows import (
     FINISHED,
     LEFT_ALONE_TASK,
+    MESSAGES,
+    MISSED,
     ContactRow,
     InboxRow,
     TextRow,
     TurnRow,
+    change_owner,
     delivery_of,
-    fact_row,
+    failed_twice,
     forbidden,
     heads_of,
-    inbox_event,
+    heard,
     is_ours,
     keep_back,
-    lane_row,
+    lane_rows,
+    leased,
     lost_reply_task,
     messages,
+    missed_cause,
+    missed_task,
     row_counts,
     settle,
     silence_of,
+    story,
     suppress,
-    text_event,
-    turn_event,
+    twin_of,
     wants_no_texts,
 )
-
-
-def _failed_twice(c: ContactRow) -> bool:
-    return any(row.attempts > 1 for row in c.waiting())
-
-
-def _leased(c: ContactRow, now: datetime) -> bool:
-    return c.lease_expire_time is not None and c.lease_expire_time > now
 
 
 class MemoryLane:
@@ -81,6 +79,8 @@ class MemoryLane:
         self._outbox_ids = itertools.count(1)
         self._suppressed: dict[tuple[str, str], datetime] = {}
         self._erasures: dict[str, Erased] = {}
+        self._erase_times: dict[tuple[str, str], datetime] = {}
+        """By tenant and hash of the contact."""
         self._erased_turns: dict[tuple[str, str], int] = {}
         """Turn numbers of erased contacts: what begins anew counts on, see begin_above_erased."""
         self.stale: list[tuple[str, str, str]] = []
@@ -95,6 +95,8 @@ class MemoryLane:
         if self._seen.intersection(keys):
             return Accepted(duplicate=True)
         self._seen.update(keys)
+        if event.contact_id is not None and event.kind in MESSAGES and self._is_another(event, now):
+            return Accepted(duplicate=True)
         row = InboxRow(
             inbox_id=next(self._inbox_ids),
             event=event,
@@ -117,6 +119,20 @@ class MemoryLane:
                 self._wake(c, min(now + debounce.wait, first + debounce.longest))
         return Accepted(duplicate=False, message_id=row.message_id, outcome=row.outcome)
 
+    def _is_another(self, event: Event, now: datetime) -> bool:
+        """Say whether a message is one that came the other way, or of a contact that was erased since."""
+        erased = self._erase_times.get((event.tenant_id, event.contact_hash))
+        if event.late is not None and erased is not None and erased + timedelta(minutes=5) >= (event.write_time or now):
+            if event.keyword is Keyword.STOP:
+                self._suppressed.setdefault((event.tenant_id, event.contact_hash), now)
+            return True
+        c = self._contacts.get((event.tenant_id, event.contact_id or ""))
+        unnamed = event.late is not None or event.crm_message_id is None
+        twin = twin_of(c, event, now) if c is not None and unnamed else None
+        if twin is not None:
+            twin.take_name(event)
+        return twin is not None
+
     def _learn(self, c: ContactRow, event: Event) -> None:
         c.profile |= event.profile
         c.dnd = c.dnd if event.dnd is None else event.dnd
@@ -129,9 +145,9 @@ class MemoryLane:
             row.kind = EventKind.MESSAGE_OUT
         match row.kind:
             case EventKind.MESSAGE_IN:
-                row.outcome, row.cause = self._read(c, event)
+                row.outcome, row.cause = self._read_missed(c, event)
             case EventKind.HUMAN_MESSAGE if c.owner != "human":
-                self._change_owner(c, "human")
+                change_owner(c, "human")
                 suppress(c, "HUMAN_TAKEOVER")
                 settle(c, "ESCALATED_HUMAN", "HUMAN_TAKEOVER")
             case EventKind.CONTACT_DELETE:
@@ -140,6 +156,22 @@ class MemoryLane:
         if row.kind in (EventKind.DND, EventKind.CONTACT_UPSERT) and c.dnd:
             suppress(c, "DO_NOT_DISTURB")
             settle(c, "SUPPRESSED", "DO_NOT_DISTURB")
+
+    def _read_missed(self, c: ContactRow, event: Event) -> tuple[str, str | None]:
+        now = self._clock()
+        cause = missed_cause(c, event, now)
+        event = heard(event, cause)
+        if cause == "LATE" and event.keyword is Keyword.STOP:
+            # Without a confirmation.
+            c.opt_out_time = c.opt_out_time or now
+        outcome, other_cause = self._read(c, event)
+        if cause is None or outcome not in ("WAITING", "ESCALATED_HUMAN"):
+            return outcome, other_cause
+        if outcome == "WAITING" and not any(
+            row.cause in MISSED and row.receive_time > now - timedelta(days=1) for row in c.inbox
+        ):
+            self._put_text(c, "TASK", json.dumps(missed_task(event)))
+        return "ESCALATED_HUMAN", cause
 
     def _read(self, c: ContactRow, event: Event) -> tuple[str, str | None]:
         if event.keyword is Keyword.STOP:
@@ -170,12 +202,12 @@ class MemoryLane:
             (c for c in self._contacts.values() if c.ready_time is not None and c.ready_time <= now),
             key=lambda c: c.ready_time or now,
         )
-        suspected = {c.owner for c in self._contacts.values() if _failed_twice(c) and (c in ready or _leased(c, now))}
+        suspected = {c.owner for c in self._contacts.values() if failed_twice(c) and (c in ready or leased(c, now))}
         turns: list[Turn] = []
         for c in ready:
             # Who failed twice is tried while the bot does nothing else: see claim_turn.
             alone = c.owner not in suspected or (
-                _failed_twice(c) and not any(k.owner == c.owner and _leased(k, now) for k in self._contacts.values())
+                failed_twice(c) and not any(k.owner == c.owner and leased(k, now) for k in self._contacts.values())
             )
             if len(turns) < limit and c.owner != "human" and alone:
                 turn = self._claim(c, lease, messages_most, attempts_most)
@@ -421,6 +453,7 @@ class MemoryLane:
             erase_time=self._clock(),
         )
         self._erasures[erased.erasure_id] = erased
+        self._erase_times[tenant_id, contact_hash] = erased.erase_time
         return erased
 
     async def open_erasures(self, *, limit: int) -> list[Erased]:
@@ -437,32 +470,11 @@ class MemoryLane:
     ) -> Mapping[str, Any] | None:
         """See `Lane.timeline`."""
         c = self._contacts.get((tenant_id, contact_id))
-        if c is None:
-            return None
-        events = [*map(inbox_event, c.inbox), *map(turn_event, c.turns.values()), *map(text_event, c.texts)]
-        page = [event for event in events if before is None or event["event_time"] < before]
-        page.sort(key=lambda event: str(event["kind"]))
-        page.sort(key=lambda event: event["event_time"], reverse=True)
-        return {
-            "owner": c.owner,
-            "epoch": c.epoch,
-            "pending_handoff_id": None,
-            "opted_out": c.opt_out_time is not None,
-            "pause_cause": c.pause_cause,
-            "facts": [fact_row(fact) for fact in c.facts.values()],
-            "events": [{**event, "event_time": event["event_time"].isoformat()} for event in page[:limit]],
-        }
+        return None if c is None else story(c, limit=limit, before=before)
 
     async def lanes(self, *, limit: int, after: tuple[datetime, str] | None) -> list[Mapping[str, Any]]:
         """See `Lane.lanes`."""
-        rows = []
-        for c in self._contacts.values():
-            waiting = sorted(c.waiting(), key=lambda row: row.inbox_id)
-            texts = c.open_texts()
-            times = [row.receive_time for row in waiting] + [text.create_time for text in texts]
-            if times and (after is None or (min(times), c.contact_id) > after):
-                rows.append((min(times), c.contact_id, lane_row(c, waiting, texts, min(times))))
-        return [row for *_, row in sorted(rows, key=lambda found: found[:2])[:limit]]
+        return lane_rows(self._contacts.values(), after)[:limit]
 
     def _put_text(self, c: ContactRow, kind: str, body: str) -> None:
         now = self._clock()
@@ -478,12 +490,6 @@ class MemoryLane:
                 next_attempt_time=now,
             )
         )
-
-    def _change_owner(self, c: ContactRow, owner: str) -> None:
-        c.owner, c.epoch = owner, c.epoch + 1
-        c.lease_expire_time = c.ready_time = None
-        for turn in c.turns.values():
-            turn.state = "EXPIRED" if turn.state == "OPEN" else turn.state
 
     def _wake(self, c: ContactRow, at: datetime) -> None:
         if c.waiting():

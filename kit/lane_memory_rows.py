@@ -1,11 +1,11 @@
 """What the lane in memory holds, as the tables of migrations/sql/0001_lane.sql do."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 from typing import Any, Final
 
-from kit.lane import EFFECTS, Delivery, Event, EventKind, Fact, InboundMessage
+from kit.lane import EFFECTS, Delivery, Event, EventKind, Fact, InboundMessage, Keyword
 
 FINISHED: Final = ("REPLIED", "SILENT", "HANDED_OFF")
 OPEN_TEXT: Final = ("PENDING", "CLAIMED")
@@ -28,6 +28,13 @@ class InboxRow:
     @property
     def message_id(self) -> str:
         return f"m_{self.inbox_id}"
+
+    def take_name(self, event: Event) -> None:
+        """Be known by the name of the other way that the same message came, too."""
+        if event.late is None:
+            self.event = replace(self.event, source=event.source, event_id=event.event_id)
+        else:
+            self.event = replace(self.event, crm_message_id=event.crm_message_id)
 
 
 @dataclass(kw_only=True)
@@ -109,6 +116,54 @@ def is_ours(c: ContactRow, event: Event) -> bool:
         or (text.body == event.text and (text.state == "CLAIMED" or (text.state == "PENDING" and text.needs_read_back)))
         for text in c.texts
     )
+
+
+MESSAGES: Final = (EventKind.MESSAGE_IN, EventKind.HUMAN_MESSAGE, EventKind.MESSAGE_OUT)
+MISSED: Final = ("LATE", "OVERTAKEN")
+
+
+def twin_of(c: ContactRow, event: Event, now: datetime) -> InboxRow | None:
+    """Find the same message as it came the other way, where the webhook did not name it: see twin_of in SQL."""
+    written = event.write_time or now
+    found = []
+    for row in c.inbox:
+        named = row.event.crm_message_id is not None
+        if event.late is None:
+            other_way, after = row.event.source == "ghl-reconcile" and named, written - row.write_time
+        else:
+            other_way, after = row.event.source != event.source and not named, row.write_time - written
+        alike = (row.kind is EventKind.MESSAGE_IN) == (event.kind is EventKind.MESSAGE_IN) and row.kind in MESSAGES
+        near = timedelta(minutes=-5) <= after <= timedelta(hours=2)
+        if other_way and alike and near and row.text.split() == event.text.split():
+            found.append(row)
+    return min(found, key=lambda row: abs(row.write_time - written), default=None)
+
+
+def missed_cause(c: ContactRow, event: Event, now: datetime) -> str | None:
+    """Say why no bot may answer what was read from the CRM; None when one may."""
+    if event.late:
+        return "LATE"
+    overtaken = any(
+        row.kind is EventKind.MESSAGE_IN and row.write_time > (event.write_time or now)
+        for row in c.inbox
+        if row.outcome != "WAITING" or leased(c, now)
+    )
+    return "OVERTAKEN" if overtaken and event.late is not None else None
+
+
+def heard(event: Event, cause: str | None) -> Event:
+    """Return the event as it may be acted upon: of what no bot may answer, a STOP keeps its meaning."""
+    return event if cause is None or event.keyword is Keyword.STOP else replace(event, keyword=None)
+
+
+def missed_task(event: Event) -> dict[str, Any]:
+    """Return the task that accept_missed puts out."""
+    return {
+        "title": "A text of this person was not answered",
+        "text": f"A text of {event.write_time:%Y-%m-%d %H:%M} UTC was known to the bots too late for an answer."
+        " Please look at the conversation.",
+        "due_hours": 4,
+    }
 
 
 def opted_out(c: ContactRow) -> bool:
@@ -193,6 +248,14 @@ LEFT_ALONE_TASK: Final = {
     "due_hours": 24,
 }
 """The task that put_pause puts out."""
+
+
+def change_owner(c: ContactRow, owner: str) -> None:
+    """Give the contact to somebody else; what its owner had under way is fenced off."""
+    c.owner, c.epoch = owner, c.epoch + 1
+    c.lease_expire_time = c.ready_time = None
+    for turn in c.turns.values():
+        turn.state = "EXPIRED" if turn.state == "OPEN" else turn.state
 
 
 def suppress(c: ContactRow, cause: str) -> None:
@@ -302,6 +365,45 @@ def row_counts(c: ContactRow | None) -> dict[str, int]:
     if c is None:
         return {}
     return {"contact": 1, "inbox": len(c.inbox), "turn": len(c.turns), "fact": len(c.facts), "outbox": len(c.texts)}
+
+
+def failed_twice(c: ContactRow) -> bool:
+    """Say whether something that waits was tried twice."""
+    return any(row.attempts > 1 for row in c.waiting())
+
+
+def leased(c: ContactRow, now: datetime) -> bool:
+    """Say whether a turn is in progress."""
+    return c.lease_expire_time is not None and c.lease_expire_time > now
+
+
+def story(c: ContactRow, *, limit: int, before: datetime | None) -> dict[str, Any]:
+    """Return owner, facts and the newest events."""
+    events = [*map(inbox_event, c.inbox), *map(turn_event, c.turns.values()), *map(text_event, c.texts)]
+    page = [event for event in events if before is None or event["event_time"] < before]
+    page.sort(key=lambda event: str(event["kind"]))
+    page.sort(key=lambda event: event["event_time"], reverse=True)
+    return {
+        "owner": c.owner,
+        "epoch": c.epoch,
+        "pending_handoff_id": None,
+        "opted_out": c.opt_out_time is not None,
+        "pause_cause": c.pause_cause,
+        "facts": [fact_row(fact) for fact in c.facts.values()],
+        "events": [{**event, "event_time": event["event_time"].isoformat()} for event in page[:limit]],
+    }
+
+
+def lane_rows(contacts: Iterable[ContactRow], after: tuple[datetime, str] | None) -> list[Mapping[str, Any]]:
+    """Return the lanes that wait, the longest waiting first."""
+    rows = []
+    for c in contacts:
+        waiting = sorted(c.waiting(), key=lambda row: row.inbox_id)
+        texts = c.open_texts()
+        times = [row.receive_time for row in waiting] + [text.create_time for text in texts]
+        if times and (after is None or (min(times), c.contact_id) > after):
+            rows.append((min(times), c.contact_id, lane_row(c, waiting, texts, min(times))))
+    return [row for *_, row in sorted(rows, key=lambda found: found[:2])]
 
 
 def lane_row(c: ContactRow, waiting: list[InboxRow], texts: list[TextRow], since: datetime) -> dict[str, Any]:

@@ -31,7 +31,7 @@ class PgLane:
 
     async def accept(self, event: Event, *, debounce: Debounce, first_owner: str) -> Accepted:
         row = await self._pool.fetchval(
-            "select accept_inbound($1)",
+            "select accept_event($1)",
             {
                 "tenant_id": event.tenant_id,
                 "contact_id": event.contact_id,
@@ -49,6 +49,7 @@ class PgLane:
                 "dnd": event.dnd,
                 "contact_hash": event.contact_hash or None,
                 "address_hashes": event.address_hashes,
+                "late": event.late,
                 "first_owner": first_owner,
                 "debounce_seconds": debounce.wait.total_seconds(),
                 "debounce_longest_seconds": debounce.longest.total_seconds(),

@@ -47,6 +47,7 @@ class World:
     lane: Lane
     step: Callable[[timedelta], Awaitable[None]]
     count_stale: Callable[[], Awaitable[int]]
+    now: Callable[[], Awaitable[datetime]]
     ids: itertools.count
 
     async def says(self, text: str = "hello", *, debounce: Debounce = AT_ONCE, **changes: Any) -> Accepted:
@@ -155,7 +156,10 @@ async def memory_world() -> World:
     async def count_stale() -> int:
         return len(lane.stale)
 
-    return World(lane=lane, step=step, count_stale=count_stale, ids=itertools.count(1))
+    async def now_() -> datetime:
+        return clock()
+
+    return World(lane=lane, step=step, count_stale=count_stale, now=now_, ids=itertools.count(1))
 
 
 @pytest.fixture
@@ -172,7 +176,10 @@ async def postgres_world(database) -> AsyncIterator[World]:
     async def count_stale() -> int:
         return await pool.fetchval("select count(*) from audit where kind = 'STALE_TURN'")
 
-    yield World(lane=PgLane(pool), step=step, count_stale=count_stale, ids=itertools.count(1))
+    async def now() -> datetime:
+        return await pool.fetchval("select porchlight_now()")
+
+    yield World(lane=PgLane(pool), step=step, count_stale=count_stale, now=now, ids=itertools.count(1))
     await pool.close()
 
 
@@ -773,6 +780,152 @@ async def test_delivery_under_way_finds_nothing_to_mark_after_an_erasure(world):
     (delivery,) = await world.deliveries()
     await world.erases()
     assert not await world.lane.finish_delivery(delivery, DeliveryResult.SENT, crm_message_id="crm_1")
+
+
+# --- what was read from the CRM, because its webhook may be lost ---------------------------------------------------
+
+
+async def reads(world: World, text: str = "hello", *, crm_message_id: str = "crm_1", **changes: Any) -> Accepted:
+    """Let the reconciliation bring a message, as old as it may be."""
+    read: dict[str, Any] = {"source": "ghl-reconcile", "event_id": crm_message_id, "crm_message_id": crm_message_id}
+    read |= {"late": False, "write_time": await written(world)} | changes
+    return await world.says(text, **read)
+
+
+async def written(world: World, ago: timedelta = timedelta(0)) -> datetime:
+    """Return the store's own time, or some time before it."""
+    return (await world.now()) - ago
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["with its id", "without"])
+@pytest.mark.parametrize("first", ["webhook", "reconciliation"])
+async def test_message_that_comes_both_ways_is_one(world, first, named):
+    time = await written(world)
+    webhook: dict[str, Any] = {
+        "write_time": time,
+        "crm_message_id": "crm_1" if named else None,
+        "event_id": "webhook_1",
+    }
+    for _ in range(2):
+        if first == "webhook":
+            await world.says("hello  there", **webhook)
+        await reads(world, "hello there", write_time=time)
+        await world.says("hello  there", **webhook)
+    assert await world.outcomes() == ["WAITING"]
+
+
+async def test_webhook_without_time_or_id_is_the_message_that_was_read(world):
+    await reads(world, write_time=await written(world, timedelta(minutes=30)))
+    assert (await world.says(source="ghl-workflow")).duplicate
+    assert not (await world.says(source="ghl-workflow")).duplicate, "the person wrote the same again"
+
+
+async def test_same_words_written_twice_are_two_messages(world):
+    """Goal: a lost message is not taken for an earlier one that the webhook did not name."""
+    await world.says(write_time=await written(world, seconds(60)))
+    assert (await reads(world, write_time=await written(world, seconds(60)))).duplicate
+    assert not (await reads(world, crm_message_id="crm_2")).duplicate
+    assert await world.outcomes() == ["WAITING", "WAITING"]
+
+
+async def test_other_words_of_the_same_time_are_two_messages(world):
+    time = await written(world)
+    await world.says("yes", write_time=time)
+    assert not (await reads(world, "no", write_time=time)).duplicate
+
+
+async def test_both_ways_at_the_same_time_are_one(world):
+    time = await written(world)
+    for number in range(10):
+        name = f"crm_{number}"
+        contact: dict[str, Any] = {"contact_id": f"c_{number}", "write_time": time}
+        answers = await asyncio.gather(
+            reads(world, crm_message_id=name, **contact),
+            world.says(crm_message_id=name if number % 2 else None, **contact),
+        )
+        assert sorted(answer.duplicate for answer in answers) == [False, True]
+
+
+async def test_late_message_is_a_task_for_people_and_no_text(world):
+    old = await written(world, timedelta(hours=2))
+    assert (await reads(world, late=True, write_time=old)).outcome == "ESCALATED_HUMAN"
+    await reads(world, "hello?", crm_message_id="crm_2", late=True, write_time=old)
+    assert await world.claim() == []
+    assert await world.texts() == [("TASK", "PENDING")], "one task a day, however many texts"
+    assert [body["cause"] for body in await world.bodies("inbound")] == ["LATE", "LATE"]
+
+
+async def test_message_older_than_what_is_answered_is_a_task(world):
+    """Goal: "I want to sell", lost, must not follow "sorry, I meant buy", answered."""
+    before = await written(world, seconds(60))
+    await world.replies("sorry, I meant buy", write_time=await written(world))
+    assert (await reads(world, "I want to sell", write_time=before)).outcome == "ESCALATED_HUMAN"
+
+
+async def test_message_older_than_what_is_being_answered_is_a_task(world):
+    before = await written(world, seconds(60))
+    await world.says(write_time=await written(world))
+    await world.claim_one()
+    assert (await reads(world, "what came first", write_time=before)).outcome == "ESCALATED_HUMAN"
+
+
+async def test_message_that_was_read_is_answered_in_the_order_of_writing(world):
+    before = await written(world, seconds(60))
+    await world.says("second", write_time=await written(world))
+    await reads(world, "first", write_time=before)
+    assert [message.text for message in (await world.claim_one()).messages] == ["first", "second"]
+
+
+async def test_late_stop_is_obeyed_without_a_text(world):
+    await reads(world, "STOP", keyword=Keyword.STOP, keyword_reply="bye", late=True)
+    assert (await world.outcomes(), await world.texts()) == (["SUPPRESSED"], [])
+    assert (await world.says("hello")).outcome == "SUPPRESSED"
+
+
+@pytest.mark.parametrize("late", [True, False])
+async def test_start_that_was_overtaken_by_stop_opts_nobody_in(world, late):
+    before = await written(world, seconds(60))
+    await world.says("STOP", keyword=Keyword.STOP, keyword_reply="bye", write_time=await written(world))
+    start = await reads(world, "START", keyword=Keyword.START, keyword_reply="back", late=late, write_time=before)
+    assert start.outcome == "SUPPRESSED"
+
+
+async def test_stop_and_start_that_were_both_lost_are_heard_in_their_order(world):
+    before = await written(world, seconds(60))
+    await reads(world, "STOP", keyword=Keyword.STOP, keyword_reply="bye", write_time=before)
+    start = await reads(world, "START", crm_message_id="crm_2", keyword=Keyword.START, keyword_reply="back")
+    assert start.outcome == "REPLIED"
+
+
+async def test_message_of_a_person_that_a_human_has_is_left_to_them(world):
+    await world.happens(EventKind.HUMAN_MESSAGE, text="Hi, this is Dana")
+    assert (await reads(world, late=True)).outcome == "ESCALATED_HUMAN"
+    assert ([body["cause"] for body in await world.bodies("inbound")], await world.texts()) == ([None, "LATE"], [])
+
+
+async def test_takeover_that_nobody_told_silences_the_bots(world):
+    await world.says()
+    await reads(world, "Hi, this is Dana", kind=EventKind.HUMAN_MESSAGE, late=True)
+    assert await world.outcomes() == ["ESCALATED_HUMAN", "RECORDED"]
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["with its id", "without"])
+async def test_message_from_before_an_erasure_does_not_come_back(world, named):
+    time = await written(world)
+    await world.says(write_time=time, crm_message_id="crm_1" if named else None)
+    await world.erases()
+    assert (await reads(world, write_time=time)).duplicate
+    assert (await reads(world, crm_message_id="crm_2", write_time=time)).duplicate, "nor one that was never known"
+    assert await world.lane.timeline(LOC, "c_1", limit=1, before=None) is None
+
+
+async def test_stop_from_before_an_erasure_holds(world):
+    time = await written(world)
+    await world.says(write_time=time)
+    await world.erases()
+    await reads(world, "STOP", crm_message_id="crm_2", keyword=Keyword.STOP, keyword_reply="bye", write_time=time)
+    await world.step(timedelta(minutes=6))
+    assert (await world.says("hello again")).outcome == "SUPPRESSED"
 
 
 async def test_events_of_an_erased_contact_that_come_again_are_known(world):

@@ -158,6 +158,34 @@ async def test_what_nobody_answered_is_the_bots_next_turn_and_the_return_says_wh
     assert [message["message_id"] for message in claim["messages"]] == [first, second]
 
 
+async def reads(desk: Desk, kind: str, *, late: bool) -> None:
+    """Bring a message from the CRM of which no webhook told, written a minute ago."""
+    await desk.admin.execute(
+        "select accept_event(jsonb_build_object('tenant_id', $1::text, 'contact_id', $2::text, 'source', 'ghl-reconcile',"
+        " 'event_id', $3::text, 'crm_message_id', $3::text, 'kind', $3::text, 'channel', 'SMS', 'text', $3::text,"
+        " 'write_time', porchlight_now() - interval '1 minute', 'late', $4::boolean, 'first_owner', 'lead',"
+        " 'debounce_seconds', 0, 'debounce_longest_seconds', 0))",
+        TENANT,
+        CONTACT,
+        kind,
+        late,
+    )
+
+
+async def test_text_that_was_found_too_late_stays_with_people_when_they_give_the_contact_back(desk: Desk) -> None:
+    await escalate(desk)
+    await reads(desk, "MESSAGE_IN", late=True)
+    await give_back(desk)
+    assert await desk.claim_turn() is None
+
+
+async def test_word_of_a_person_from_before_they_gave_the_contact_back_takes_it_no_second_time(desk: Desk) -> None:
+    await escalate(desk)
+    await give_back(desk)
+    await reads(desk, "HUMAN_MESSAGE", late=False)
+    assert (await desk.owner()).owner == "seller"
+
+
 async def test_people_see_whom_they_have_and_who_waits_too_long(desk: Desk) -> None:
     await escalate(desk)
     await desk.put_contact("c_82")
