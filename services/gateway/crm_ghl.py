@@ -24,10 +24,10 @@ from services.gateway.crm_calls import (
     an_id,
 )
 from services.gateway.crm_fields import CustomFields
+from services.gateway.crm_history_ghl import read_page
 from services.gateway.html_text import html_to_text
 from services.gateway.payload import moment, profile
 
-_PAGE: Final = 100
 _PAGES_MOST: Final = 5
 _TEXT_MOST: Final = 10_000
 
@@ -43,12 +43,12 @@ class GhlCrm:
         monotonic: Callable[[], float],
         call_seconds: float = CALL_SECONDS,
     ) -> None:
-        self._calls = Calls(client, token=token, monotonic=monotonic, call_seconds=call_seconds)
-        self._custom_fields = CustomFields(self._calls)
+        self.calls = Calls(client, token=token, monotonic=monotonic, call_seconds=call_seconds)
+        self._custom_fields = CustomFields(self.calls)
 
     async def send(self, text: Text) -> SendResult:
         """See `Crm.send`."""
-        return await self._calls.change(
+        return await self.calls.change(
             text.tenant_id,
             "POST",
             "/conversations/messages",
@@ -70,7 +70,7 @@ class GhlCrm:
         """See `Crm.profile`."""
         try:
             async with asyncio.timeout(LOOK_UP_SECONDS):
-                page = await self._calls.get(tenant_id, f"/contacts/{contact_id}", {}, version=CONTACTS_VERSION)
+                page = await self.calls.get(tenant_id, f"/contacts/{contact_id}", {}, version=CONTACTS_VERSION)
                 contact = page.get("contact")
                 if not isinstance(contact, dict):
                     raise ValueError("no contact in the answer")
@@ -89,7 +89,7 @@ class GhlCrm:
         return await self._create(task, body, id_at=("task.id",))
 
     async def _create(self, entry: Note | Task, body: Mapping[str, Any], *, id_at: tuple[str, ...]) -> SendResult:
-        return await self._calls.change(
+        return await self.calls.change(
             entry.tenant_id, "POST", _entries_path(entry), body, version=CONTACTS_VERSION, id_at=id_at
         )
 
@@ -97,7 +97,7 @@ class GhlCrm:
         """See `Crm.find_entry`."""
         try:
             async with asyncio.timeout(LOOK_UP_SECONDS):
-                page = await self._calls.get(entry.tenant_id, _entries_path(entry), {}, version=CONTACTS_VERSION)
+                page = await self.calls.get(entry.tenant_id, _entries_path(entry), {}, version=CONTACTS_VERSION)
                 listed = page.get("notes" if isinstance(entry, Note) else "tasks")
                 if not isinstance(listed, list):
                     raise ValueError("no list in the answer")
@@ -114,10 +114,11 @@ class GhlCrm:
         return await self._custom_fields.put(fields)
 
     async def _conversation(self, text: Text) -> str | None:
-        found = await self._get(
-            text,
+        found = await self.calls.get(
+            text.tenant_id,
             "/conversations/search",
             {"locationId": text.tenant_id, "contactId": text.contact_id, "limit": "20"},
+            version=CONVERSATIONS_VERSION,
         )
         conversations = found.get("conversations")
         if not isinstance(conversations, list):
@@ -130,29 +131,17 @@ class GhlCrm:
     async def _search(self, text: Text, conversation_id: str, since: datetime, known: frozenset[str]) -> str | None:
         last_id: str | None = None
         for _ in range(_PAGES_MOST):
-            query = {"limit": str(_PAGE)} | ({} if last_id is None else {"lastMessageId": last_id})
-            page = await self._get(text, f"/conversations/{conversation_id}/messages", query)
-            # The documentation has the list here, live answers one level down.
-            nested = page.get("messages")
-            page = nested if isinstance(nested, dict) else page
-            messages = page.get("messages")
-            if not isinstance(messages, list):
-                raise ValueError("no messages in the answer")
+            page = await read_page(self.calls, text.tenant_id, conversation_id, before=last_id)
             too_old = False
-            for message in messages:
-                if not isinstance(message, dict):
-                    continue
+            for message in page.messages:
                 time = moment(message, "dateAdded", now=None)
                 too_old = time is not None and time < since - SKEW
                 if not too_old and (crm_message_id := _ours(message, text)) is not None and crm_message_id not in known:
                     return crm_message_id
-            last_id = an_id(page, "lastMessageId")
-            if too_old or page.get("nextPage") is not True or last_id is None:
+            last_id = page.next_id
+            if too_old or last_id is None:
                 return None
         raise ValueError("the text may be further back than was looked")
-
-    async def _get(self, text: Text, path: str, query: Mapping[str, str]) -> Mapping[str, Any]:
-        return await self._calls.get(text.tenant_id, path, query, version=CONVERSATIONS_VERSION)
 
 
 def _entries_path(entry: Note | Task) -> str:

@@ -19,13 +19,18 @@ class Bucket:
     time: float = 0.0
     """When `tokens` was right, on a monotonic clock in seconds."""
 
-    def take(self, now: float) -> float:
-        """Take one token; return how many seconds to wait before going on, 0.0 when there was one."""
+    def take(self, now: float, *, keep: float = 0.0) -> float:
+        """Take one token; return how many seconds to wait before going on, 0.0 when there was one.
+
+        Args:
+            now: The present, on the clock of `time`.
+            keep: Tokens that are left to others, of `size`.
+        """
         per_second = self.size / self.period_seconds
         self.tokens = min(self.size, self.tokens + max(0.0, now - self.time) * per_second)
         self.time = max(self.time, now)
         self.tokens -= 1.0
-        return max(0.0, -self.tokens / per_second)
+        return max(0.0, (keep - self.tokens) / per_second)
 
     def give_back(self) -> None:
         """Return a token that was not used."""

@@ -383,7 +383,7 @@ async def test_call_over_our_own_limit_waits_or_is_put_off():
     crm = a_ghl(lambda _: httpx2.Response(200, json={"messageId": "m"}, headers={"x-ratelimit-remaining": "1"}))
     await crm.send(a_text())
     await crm.send(a_text())
-    crm._calls.buckets[LOC].learn(-20)
+    crm.calls.buckets[LOC].learn(-20)
     assert (await crm.send(a_text())).cause == "CRM_RATE"
 
 
@@ -392,6 +392,14 @@ def test_bucket_lets_80_pass_in_ten_seconds_and_spreads_the_rest():
     assert [bucket.take(100.0) for _ in range(80)] == [0.0] * 80
     assert bucket.take(100.0) == pytest.approx(0.125)
     assert bucket.take(110.0) == 0.0
+
+
+def test_bucket_leaves_to_others_what_it_is_told_to_keep():
+    bucket = Bucket(time=100.0)
+    assert [bucket.take(100.0, keep=60.0) for _ in range(20)] == [0.0] * 20
+    assert bucket.take(100.0, keep=60.0) == pytest.approx(0.125)
+    bucket.give_back()
+    assert [bucket.take(100.0) for _ in range(60)] == [0.0] * 60
 
 
 def test_bucket_takes_the_crms_word_for_what_is_left():
