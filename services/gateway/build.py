@@ -13,7 +13,7 @@ from porchlight.contact.v1 import contact_service_pb2_grpc as contact_grpc
 from porchlight.ops.v1 import ops_service_pb2_grpc as ops_grpc
 
 from kit import tokens
-from kit.lane import Debounce, Turn
+from kit.lane import Debounce, Lane, Turn
 from kit.pg.lane import PgLane
 from kit.pg.listen import Doorbell
 from kit.pg.pool import open_pool, ping
@@ -24,11 +24,16 @@ from services.gateway import wire
 from services.gateway.addresses import Addresses
 from services.gateway.crm_calls import open_client
 from services.gateway.crm_ghl import GhlCrm
+from services.gateway.crm_history_ghl import GhlHistory
+from services.gateway.cursors import Cursors
+from services.gateway.cursors_pg import PgCursors
 from services.gateway.deliver import Deliverer
 from services.gateway.dispatch import TURN_SECONDS, Bot, Dispatcher
 from services.gateway.erase import Eraser, Invalidate
 from services.gateway.http import HttpServer, Intake, create_app
 from services.gateway.keywords import Brokerage
+from services.gateway.rate import Bucket
+from services.gateway.reconcile import Bounds, Reconciler
 from services.gateway.server import ContactServicer, OpsServicer
 from services.gateway.settings import GatewaySettings
 from services.gateway.signature import PLATFORM_KEY, read_key
@@ -74,11 +79,30 @@ async def build(settings: GatewaySettings, stack: AsyncExitStack) -> Served:
                 lane, crm, texts, addresses, live=settings.delivery == "live", most=settings.concurrent_deliveries
             ),
             eraser,
+            *make_reconcilers(settings, intake, crm, PgCursors(pool), has_token=bool(token)),
         ],
     )
 
 
-def make_intake(settings: GatewaySettings, lane: PgLane, addresses: Addresses) -> Intake:
+def make_reconcilers(
+    settings: GatewaySettings, intake: Intake, crm: GhlCrm, cursors: Cursors, *, has_token: bool
+) -> list[Reconciler]:
+    """Return what reads the CRM for texts whose webhook was lost: none where the CRM is not ours to ask."""
+    if settings.delivery != "live" or not has_token or settings.reconcile_seconds == 0:
+        return []
+    bounds = Bounds(
+        every=timedelta(seconds=settings.reconcile_seconds),
+        settle=timedelta(seconds=settings.reconcile_settle_seconds),
+        answer_within=timedelta(seconds=settings.reconcile_answer_seconds),
+        reach=timedelta(hours=settings.reconcile_reach_hours),
+        calls=settings.reconcile_calls,
+    )
+    history = GhlHistory(crm.calls, keep=Bucket.size * (1.0 - settings.reconcile_share))
+    tenants = settings.locations
+    return [Reconciler(history, cursors, intake.accept, intake.reader, tenants=tenants, bounds=bounds)]
+
+
+def make_intake(settings: GatewaySettings, lane: Lane, addresses: Addresses) -> Intake:
     """Return what takes webhooks in."""
     brokerage = Brokerage(name=settings.brokerage_name, contact=settings.brokerage_contact)
     return Intake(

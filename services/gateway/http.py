@@ -26,7 +26,7 @@ from kit import log, metrics
 from kit.clock import Clock, utc_now
 from kit.crash import crash_point
 from kit.errors import Invalid, StoreUnavailable
-from kit.lane import Debounce, Event, Lane
+from kit.lane import Accepted, Debounce, Event, Lane
 from services.gateway.addresses import Addresses
 from services.gateway.signature import is_secret, is_signed
 from services.gateway.strict_json import read_object
@@ -131,15 +131,23 @@ class Intake:
         finally:
             self._running -= 1
 
-    async def _store(self, source: str, event: Event) -> Response:
+    async def accept(self, event: Event) -> Accepted:
+        """Store an event, however it came.
+
+        Raises:
+            StoreUnavailable: It may or may not be stored.
+        """
         if event.contact_id is not None:
             event = replace(
                 event,
                 contact_hash=self.addresses.of_contact(event.tenant_id, event.contact_id),
                 address_hashes=self.addresses.of_profile(event.tenant_id, event.profile),
             )
+        return await self.lane.accept(event, debounce=self.debounce, first_owner=self.first_owner)
+
+    async def _store(self, source: str, event: Event) -> Response:
         async with asyncio.timeout(self.store_seconds):
-            accepted = await self.lane.accept(event, debounce=self.debounce, first_owner=self.first_owner)
+            accepted = await self.accept(event)
         crash_point("gateway.after_inbox_commit")
         facts = {"tenant_id": event.tenant_id, "contact_id": event.contact_id, "event_id": event.event_id}
         if accepted.duplicate:

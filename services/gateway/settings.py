@@ -46,6 +46,25 @@ class GatewaySettings(Settings):
     crm_url: str = Field("https://services.leadconnectorhq.com", description="The CRM's REST interface.")
     crm_token: SecretStr = Field(SecretStr(""), description="Bearer token for the CRM.")
     crm_token_file: Path | None = Field(None, description="File with that token.")
+    reconcile_seconds: float = Field(
+        120.0,
+        ge=0,
+        le=3600,
+        description="How often the CRM is asked for texts whose webhook was lost; 0 never asks. Only with live delivery.",
+    )
+    reconcile_settle_seconds: float = Field(
+        30.0, ge=0, le=600, description="How long a text's webhook may take before the text is taken from the CRM."
+    )
+    reconcile_answer_seconds: float = Field(
+        3600.0, ge=60, le=86_400, description="How old a text may be that is found so and answered; later it is a task."
+    )
+    reconcile_reach_hours: float = Field(
+        24.0, ge=1, le=144, description="How far back the CRM is read after the gateway was away."
+    )
+    reconcile_calls: int = Field(60, ge=10, le=500, description="Calls to the CRM in one such round, by location.")
+    reconcile_share: float = Field(
+        0.25, ge=0.01, le=0.5, description="The share of the CRM's rate limit that they may use at once."
+    )
 
     @field_validator("suppression_key_file")
     @classmethod

@@ -8,7 +8,7 @@ Source: HighLevel's webhook documentation, 58 events.
 
 import hashlib
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -26,6 +26,8 @@ from services.gateway.payload import (
 )
 
 SOURCE: Final = "ghl"
+STORED_SOURCE: Final = "ghl-reconcile"
+"""Of messages that were read from the CRM's conversations."""
 COMPANY: Final = "-"
 """Tenant of events that concern a whole company."""
 
@@ -56,6 +58,8 @@ CHANNELS: Final = {
     "TYPE_INSTAGRAM": "IG",
     "TYPE_WHATSAPP": "WhatsApp",
     "TYPE_GMB": "GMB",
+    "TYPE_RCS": "RCS",
+    "TYPE_TIKTOK": "TIKTOK",
 }
 """How a message came, as the CRM says it, and as it wants it said when we answer. Calls and voicemails are none."""
 
@@ -192,6 +196,44 @@ class Reader:
                 now=now,
             )
         return _other(flat, kind, tenant_id=tenant or COMPANY, body=body, now=now)
+
+    def read_stored(
+        self, tenant_id: str, message: Payload, *, now: datetime, answer_within: timedelta
+    ) -> Event | Ignored:
+        """Read a message as a conversation of the CRM has it, the way its webhook is read.
+
+        Args:
+            tenant_id: The location that was asked.
+            message: Of the conversation.
+            now: The present, UTC.
+            answer_within: How old what a person wrote may be for a bot to answer it.
+
+        Raises:
+            InvalidField: As `read`.
+        """
+        # Here it is the only word for it, and one of two.
+        kinds = {"inbound": "InboundMessage", "outbound": "OutboundMessage"}
+        kind = kinds.get(str(message.get("direction")))
+        if kind is None or channel_of(message.get("messageType")) in (None, "Email"):
+            # A mail stands here without its words, and under the id of its thread.
+            return Ignored(cause="UNUSED_TYPE")
+        if identifier(message, "locationId") != tenant_id:
+            return Ignored(cause="UNKNOWN_LOCATION")
+        body = str(message.get("body") or "").replace("\0", "").encode("utf-8", "replace")
+        payload = {**message, "type": kind, "messageId": message.get("id"), "body": body.decode()}
+        event = self.read({name: value for name, value in payload.items() if name != "data"}, body=body, now=now)
+        if isinstance(event, Ignored):
+            return event
+        if event.kind not in (EventKind.MESSAGE_IN, EventKind.HUMAN_MESSAGE):
+            return Ignored(cause="UNUSED_TYPE")
+        if event.crm_message_id is None or event.write_time is None:
+            return Ignored(cause="NO_ID_OR_TIME")
+        return replace(
+            event,
+            source=STORED_SOURCE,
+            event_id=event.crm_message_id,
+            late=now - event.write_time > answer_within,
+        )
 
     def _message(
         self,

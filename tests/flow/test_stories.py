@@ -189,6 +189,26 @@ async def test_bots_fall_silent_when_a_human_of_the_brokerage_writes(system: Sys
     assert len(await system.replies(contact)) == 1
 
 
+async def test_text_whose_webhook_was_lost_is_found_in_the_crm_and_answered_once(system: System) -> None:
+    contact = await system.contact("Lou", "(206) 555-0111")
+    await system.control("crm", {"faults": [{"kind": "webhook_lost", "probability": 1.0}]})
+    await system.text(contact, "hi")
+    await system.control("crm", {"reset": True})
+    log = (await system.http.get(f"{system.phone_page}/control/log")).json()
+    (text,) = [each["id"] for each in log["messages"] if each["contact_id"] == contact]
+    assert [each["state"] for each in log["webhooks"] if each["message_id"] == text] == ["lost"]
+    await replies(system, contact, 1)
+    (rounds,) = await system.sql("select claim_no from crm_cursor")
+
+    async def read_again() -> bool:
+        (later,) = await system.sql("select claim_no from crm_cursor")
+        return bool(later["claim_no"] > rounds["claim_no"] + 1)
+
+    await until("the conversation is read once more", read_again)
+    assert [each.outcome for each in texts_of(await system.timeline(contact))] == ["REPLIED"]
+    assert len(await system.replies(contact)) == 1
+
+
 async def test_conversation_goes_on_by_rules_when_claude_is_overloaded(system: System) -> None:
     claude = f"http://127.0.0.1:{await claude_port(system)}"
     await system.control(claude, {"faults": [{"kind": "overloaded", "probability": 1.0}]})
