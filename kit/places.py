@@ -9,6 +9,7 @@ where it matters.
 """
 
 import re
+from difflib import get_close_matches
 from typing import Final
 
 _CITIES: Final = """
@@ -134,6 +135,8 @@ ZIPS_OF_PLACE: Final = _read(_CITIES) | _read(_NEIGHBORHOODS)
 its neighborhoods differ by a factor of three in price."""
 
 _ABBREVIATED: Final = {"mt": "mount", "n": "north", "s": "south", "w": "west", "e": "east", "univ": "university"}
+_SPELLED_FROM: Final = 5
+_CLOSE: Final = 0.9
 _ZIP: Final = re.compile(r"\d{5}(?:-\d{4})?")
 
 
@@ -149,7 +152,7 @@ def is_zip(text: str) -> bool:
 def zips_of(name: str) -> tuple[str, ...]:
     """Return the ZIP codes of a place; itself for a ZIP code; none for a place that is not in the table.
 
-    Case, dots, a leading "the" and a trailing "Seattle, WA" do not matter.
+    Case, dots, a leading "the", a trailing "Seattle, WA" and a slip of the finger do not matter.
 
     >>> zips_of("Ballard"), zips_of("98052-1111"), zips_of("mt. baker, Seattle"), zips_of("Atlantis")
     (('98107', '98117'), ('98052',), ('98144',), ())
@@ -165,7 +168,17 @@ def zips_of(name: str) -> tuple[str, ...]:
         words.pop()
     if words[:1] == ["the"]:
         words = words[1:]
-    return ZIPS_OF_PLACE.get(_joined(words), ())
+    name = _joined(words)
+    return ZIPS_OF_PLACE.get(name) or ZIPS_OF_PLACE.get(_meant(name), ())
+
+
+def _meant(name: str) -> str:
+    """Return the one place of the table that a misspelled name stands for: "capital hill"; "" for none.
+
+    Close means one letter or so of seven, and the same first letter: Apple Valley is not Maple Valley.
+    """
+    same = [each for each in ZIPS_OF_PLACE if each[:1] == name[:1]] if len(name) >= _SPELLED_FROM else []
+    return next(iter(get_close_matches(name, same, n=1, cutoff=_CLOSE)), "")
 
 
 def _joined(words: list[str]) -> str:

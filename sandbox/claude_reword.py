@@ -65,7 +65,7 @@ def _reword(sentence: str, seed: int) -> str:
         if pattern.search(sentence):
             return pattern.sub(ways[seed % len(ways)], sentence, count=1)
     before = (BEFORE_A_QUESTION if "?" in sentence else BEFORE_A_SENTENCE)[seed % 3]
-    if ":" in sentence and "?" in sentence:
+    if "?" in sentence and (":" in sentence or re.match(r"(?:May|Could|And|To|So)\b", sentence)):
         # "May I ask: so that I can help: is it ..." is said by nobody.
         before = ""
     keeps_capital = not before or before.endswith(". ") or re.match(r"I\b|[A-Z]{2}|\{", sentence)

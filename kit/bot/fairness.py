@@ -19,6 +19,7 @@ _HERE: Final = r"(?:there|here|nearby|around|close by|next door|in the|in that|i
 # By how it is asked and not by who is meant: a list of groups would answer some of them otherwise than others.
 _PEOPLE: Final = re.compile(
     r"\bsafe(?:ty|r|st)?\b|\bcrime\b|\bdangerous\b|\bschools?\b|\bdemographics?\b|\bwho lives\b|\b(?:diverse|diversity|ethnic|racial)\b|\b(?:be|feel) welcome\b|\bwelcoming\b"
+    r"|\b(?:barrio|zona|vecindario|colonia|[aá]rea|es|muy) (?:muy )?segur[oa]\b|\bescuelas?\b|\bpeligros[oa]s?\b|\bdelincuencia\b|\bqu[eé] (?:tipo|clase) de gente\b"
     r"|\b(?:kind|type|sort)s? of (?:people|neighbou?rs|families|folks)\b|\bfamily[- ]friendly\b|\bfor famil(?:y|ies)\b|\bpeople like (?:me|us)\b"
     r"|\b(?:good|great|nice|right|best|ok|okay|bad|perfect|suitable) (?:areas?|neighbou?rhoods?|streets?|communit(?:y|ies)|parts? of town|blocks?) for\b"
     r"|\b(?:black|white|asian|african[- ]american|hispanic|latin[oax]|indian|chinese|mexican|jewish|christian|catholic|muslim|hindu|gay|lesbian|lgbtq?\+?|immigrant)s? (?:\w+ )?(?:areas?|neighbou?rhoods?|communit(?:y|ies)|neighbou?rs)\b"

@@ -193,7 +193,8 @@ def converse(
     else:
         ending = () if situation.closed else closing
     if answers:
-        ending = [each for each in ending if each.name != "agent"]
+        # Nothing is rounded off right after "I cannot answer that".
+        ending = [each for each in ending if each.name not in ("agent", "closing")]
     acknowledged = noted(slots, situation.learned if not situation.opening else _all_known(slots, situation))
     parts = _fit(head(situation), [*opening, *acknowledged], [*answers, *ending])
     kind = MoveKind.ANSWER if answers or done else MoveKind.ASK

@@ -181,6 +181,8 @@ _FOR_HUMAN: Final = re.compile(
     r"|\b(?:want|need|prefer|like|get me) (?:to (?:talk|speak|chat) (?:to|with) )?an? (?:real |actual |live )?(?:human|person|representative)\b|\b(?:human|real person|live agent|representative) please\b"
     r"|\b(?:can|could|would|will) (?:someone|somebody|you|u|an agent|anyone) (?:please )?(?:call|phone|ring) me\b|\b(?:please )?(?:call|phone) me\b(?! at \d* ?(?:a|it))|\bhablar con (?:una persona|alguien|un agente)"
     r"|\b(?:have|get|ask|tell|want|need|like|prefer) (?:someone|somebody|anyone|an? (?:agent|person|human)|(?:your|the) (?:agents?|broker|manager|boss|team)) (?:please )?(?:to |that can |who can )?(?:please )?(?:call|phone|ring|contact|reach)\b"
+    # Whoever complains is for people, too.
+    r"|\b(?:never|nobody|no one|didn'?t|hasn'?t|haven'?t|not) (?:\w+ )?(?:called|call|got|gotten|get|written|responded|answered|replied)(?: \w+)? back\b|\b(?:file|make|have) a complaint\b|\breport (?:you|u|this number)\b|\bsue (?:you|u)\b|\b(?:you|u)(?: people| guys)? (?:are |r )?(?:all )?scammers?\b"
     r"|\b(?:can|could) (?:we|i) (?:please )?(?:talk|speak|chat)(?: (?:on|by|over) the phone| by phone| live)?\W*$"
 )
 _UNSURE: Final = re.compile(
@@ -218,7 +220,7 @@ _QUESTION: Final = re.compile(
     r" (?:i|we|u|you|ya|it|they|he|she|that|this|these|those|there|the|my|our|your|their|any|anyone|someone)|(?:do|am|have|may|don'?t|can'?t) (?:i|we|u|you|they|these|those))\b"
 )
 _OFFER_QUESTION: Final = re.compile(
-    r"\b(?:can|could|would|will|do) (?:you|u|someone|anyone|y'all)(?: guys)? (?:please )?(?:help|assist|buy|sell|work|do)\b|\bhow do (?:i|we) (?:start|begin|get started|sell|buy)\b"
+    r"\b(?:can|could|would|will|do) (?:you|u|someone|anyone|y'all)(?: guys)? (?:please )?(?:help|assist|buy|sell|work|do)\b|\bhow do (?:i|we) (?:start|begin|get started|sell|buy)\b|\b(?:how|what) about (?:buying|selling)\b"
 )
 
 

@@ -12,11 +12,14 @@ UNKNOWN: Final = "the record does not say"
 _TOPICS_MOST: Final = 3
 
 _THING: Final = r"(?:one|home|house|place|listing|property|option)"
-_ORDINALS: Final = {"first": 1, "1st": 1, "second": 2, "2nd": 2, "third": 3, "3rd": 3, "last": -1}
+_ORDINALS: Final = {
+    "first": 1, "1st": 1, "second": 2, "2nd": 2, "third": 3, "3rd": 3, "last": -1,
+    "primera": 1, "segunda": 2, "tercera": 3, "ultima": -1, "última": -1,
+}  # fmt: skip
 _ORDINAL: Final = "|".join(_ORDINALS)
 _NUMBERED: Final = re.compile(
     rf"\b(?:number|option|listing)\s?#?(?P<n>[1-3])\b"
-    rf"|#\s?(?P<h>[1-3])\b|\b(?P<o>{_ORDINAL}) {_THING}\b|\bthe (?P<p>{_ORDINAL})\b(?=\W*(?:$|[?.!,]|please))"
+    rf"|#\s?(?P<h>[1-3])\b|\b(?P<o>{_ORDINAL}) {_THING}\b|\b(?:the|la) (?P<p>{_ORDINAL})\b(?=\W*(?:$|[?.!,]|please))"
     rf"|^\W*(?:(?:i like|let'?s do|tell me (?:more )?about|what about|how about) )?(?:the )?(?:(?P<b>[1-3])|(?P<q>{_ORDINAL}))(?: please)?\W*$"
 )
 _SUPERLATIVES: Final[tuple[tuple[re.Pattern[str], Callable[[Listing], float]], ...]] = (
@@ -141,7 +144,9 @@ def _available(home: Listing) -> str:
 
 _LOAN: Final = "I cannot quote loan terms, a licensed lender can"
 
-_OF_LOANS: Final = re.compile(r"\bmonthly\b|\bpayments?\b|\bmortgage\b|\binterest\b|\bloan\b|\bfinanc")
+_OF_LOANS: Final = re.compile(
+    r"\bmonthly\b|\bpayments?\b|\bmortgage\b|\binterest\b|\bloan\b|\bfinanc|\bafford\b|\bqualify\b"
+)
 # What no record here has, and people ask for all the same.
 _NEVER_SAID: Final = re.compile(
     r"\b(?:tax(?:es)?|hoa|dues|fees?|garage|parking|carport|pool|fireplace|air condition\w*|a/?c|heat(?:ing)?|laundry|washer|dryer|dishwasher"
@@ -216,6 +221,7 @@ _TOUR: Final = re.compile(
     rf"\b(?:can|could|may|when can|how can) (?:i|we) (?:please |also )?(?:go |come )?(?:and )?(?:see|view|visit|tour|look at|check out|walk through){_SEEN_ELSE}\b"
     rf"|\b(?:i'?d|we'?d|i would|we would) (?:like|love) to (?:go )?(?:see|view|visit|tour){_SEEN_ELSE}\b"
     rf"|\b(?:want|like) to (?:go )?(?:see|view|visit|tour) (?:it|this|that|the|number|#|kc-)"
+    r"|\b(?:puedo|podemos|podr[ií]a(?:mos)?|quisiera|me gustar[ií]a) (?:ir a )?(?:ver|visitar)(?:la)?\b(?! (?:m[aá]s|otras?|casas|fotos))"
     r"|\b(?:schedule|book|arrange|set up|request) (?:an? |the )?(?:showing|tour|visit|viewing|appointment)\b|\bshow me (?:it|number|#|the (?:first|second|third|last))"
 )
 _HOMES: Final = r"(?:homes?|houses?|listings?|options?|places?|condos?|properties|something|matches|ones)"

@@ -166,14 +166,16 @@ SLOTS: Final = (
     ),
 )
 
-_APPROVED: Final = re.compile(r"\bpre[- ]?(?:approv(?:ed|al)|qualified)\b|\bapproved\b|\bapproval letter\b")
+_APPROVED: Final = re.compile(
+    r"\bpre[- ]?(?:approv(?:ed|al)|qualified)\b|\bapproved\b|\bapproval letter\b|\bpre-?aprob\w+|\bpre ?aproved\b"
+)
 _NOT_YET: Final = re.compile(
     r"\b(?:need|have|want|try|trying|going|waiting|hoping|about|yet|how do i|still)(?: \w+){0,3} to (?:get|be|become) (?:a )?(?:pre[- ]?)?(?:approv|qualif)"
     r"|\b(?:get|getting|working on|start(?:ing)?|apply(?:ing)? for|in the process of)(?: \w+){0,3} (?:pre[- ]?approv|pre[- ]?qualif)|\bdenied\b|\bturned down\b|\bno (?:loan|lender|mortgage|financing) yet\b"
     r"|\bneed (?:a |to find a )?(?:lender|loan|mortgage|financing)\b|\bno lender\b"
 )
 _CASH: Final = re.compile(
-    r"\b(?:all[- ]|pay(?:ing)? (?:in |with |all )?|in |with |have |got )cash\b|\bcash (?:buyer|offer|deal|purchase)\b"
+    r"\b(?:all[- ]|pay(?:ing)? (?:in |with |all )?|in |with |have |got )cash\b|\b(?:en efectivo|al contado)\b|\bcash (?:buyer|offer|deal|purchase)\b"
 )
 _BARE_CASH: Final = re.compile(r"\bcash\b")
 _ONLY_CASH: Final = re.compile(r"^\W*(?:all |in |with |paying )?cash(?: only| buyer)?\W*$")

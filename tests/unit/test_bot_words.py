@@ -91,6 +91,8 @@ def test_other_questions_are_not_taken_for_it(said):
         "real person please",
         "please have someone call",
         "can we talk on the phone?",
+        "YOU NEVER CALLED ME BACK. terrible service",
+        "i will report you",
     ],
 )
 def test_wish_for_a_person_is_heard(said):

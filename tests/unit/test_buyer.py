@@ -35,6 +35,8 @@ BUYER = BOTS["buyer"]
         ("around 2 mil", "", {"price_max_usd": 2_000_000}),
         ("en Ballard, lo antes posible", "area", {"area": "Ballard", "timeline": "under_1_month"}),
         ("no sé", "area", {}),
+        ("sí, tengo preaprobación", "", {"financing": "pre_approved"}),
+        ("pago en efectivo", "", {"financing": "cash"}),
         ("no", "financing", {"financing": "not_yet"}),
         ("pre-approved", "financing", {"financing": "pre_approved"}),
         ("three", "bedrooms_min", {"bedrooms_min": 3}),

@@ -250,6 +250,14 @@ def test_which_one_is_asked_before_a_tour_of_one_of_three():
     assert "you would like to see KC-98117-3" in conversation.say("2").reply
 
 
+def test_wish_to_see_one_is_heard_in_spanish():
+    assert "Noted: you would like to see KC-98117-4." in said_last(NEEDS, "¿puedo ver la primera?")
+
+
+def test_question_what_one_can_afford_is_a_lenders():
+    assert "a licensed lender can" in said_last(NEEDS, "2", "can i afford it on 90k salary")
+
+
 def test_photos_are_no_tour():
     assert "you would like to see" not in said_last(NEEDS, "2", "can I see some photos?")
 

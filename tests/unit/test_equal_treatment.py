@@ -135,6 +135,7 @@ def test_question_about_people_gets_one_answer_whoever_is_meant(known, question)
         "is it family friendly?",
         "how is the crime there?",
         "is it a safe area",
+        "¿es un barrio seguro?",
         "is it mostly white people",
         "is it good for a family with kids",
     ],

@@ -58,6 +58,12 @@ def test_who_wants_to_rent_hears_that_this_is_not_for_it():
     assert "I can help with buying and selling, not with renting." in reply
 
 
+def test_question_about_buying_instead_is_answered_by_helping():
+    talked = Conversation()
+    talked.say("looking for an apartment to rent")
+    assert "cannot answer" not in talked.say("ok how about buying then").reply
+
+
 @pytest.mark.parametrize(
     ("said", "value"),
     [("buy", "buy"), ("selling", "sell"), ("both", "both"), ("I'm a buyer", "buy"), ("seller", "sell")],

@@ -53,6 +53,18 @@ def test_place_that_is_not_in_the_table_has_none(name):
     assert zips_of(name) == ()
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"), [("balard", "ballard"), ("capital hill", "capitol hill"), ("Walingford, WA", "wallingford")]
+)
+def test_slip_of_the_finger_does_not_matter(name, meant):
+    assert zips_of(name) == ZIPS_OF_PLACE[meant]
+
+
+@pytest.mark.parametrize("name", ["Apple Valley", "Fenton", "Kant", "Lakeside", "Richmond"])
+def test_another_place_is_not_taken_for_one_of_the_table(name):
+    assert zips_of(name) == ()
+
+
 @pytest.mark.parametrize(("text", "answer"), [("98107", True), ("98107-0001", True), ("9810", False), ("٩٨١٠٧", False)])
 def test_zip_code_is_five_digits(text, answer):
     assert is_zip(text) is answer
