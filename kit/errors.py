@@ -179,7 +179,7 @@ class ContactNotFound(Missing):
 
 
 class HandoffNotFound(Missing):
-    """No such handoff exists."""
+    """No such handoff exists, or none any more: records end by age."""
 
     reason = "HANDOFF_NOT_FOUND"
 

@@ -86,6 +86,8 @@ EVENTS: Final[dict[str, str]] = {
     "contact.resumed": "bots may write to the contact again",
     "contact.erased": "every row of a contact was deleted; `entry_id` names the receipt",
     "erasure.delayed": "the cache could not be emptied of an erased contact this time; it is tried again",
+    "records.ended": "rows that are too old were deleted, and `count` contacts erased that nothing happened to",
+    "retention.delayed": "records could not be ended by age this time; it is tried again",
     "contact.escalated": "a bot, or somebody for it, gave the contact to the people of the brokerage",
     "contact.taken_over": "a human took the contact",
     "contact.returned": "a human gave the contact back",

@@ -34,6 +34,8 @@ from services.gateway.http import HttpServer, Intake, create_app
 from services.gateway.keywords import Brokerage
 from services.gateway.rate import Bucket
 from services.gateway.reconcile import Bounds, Reconciler
+from services.gateway.retention import Retention
+from services.gateway.retention_pg import PgRecords
 from services.gateway.server import ContactServicer, OpsServicer
 from services.gateway.settings import GatewaySettings
 from services.gateway.signature import PLATFORM_KEY, read_key
@@ -80,6 +82,7 @@ async def build(settings: GatewaySettings, stack: AsyncExitStack) -> Served:
             ),
             eraser,
             *make_reconcilers(settings, intake, crm, PgCursors(pool), has_token=bool(token)),
+            *([Retention(PgRecords(pool, keep_days=settings.keep_days), addresses)] if settings.keep_days else []),
         ],
     )
 

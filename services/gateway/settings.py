@@ -9,6 +9,7 @@ from pydantic_settings import NoDecode
 from kit.settings import Settings
 
 LEAST_KEY: Final = 16
+LEAST_KEEP_DAYS: Final = 90
 
 
 class GatewaySettings(Settings):
@@ -27,6 +28,9 @@ class GatewaySettings(Settings):
     )
     suppression_key_file: Path = Field(
         description="File with the secret, 16 characters or more, under which opt-outs survive an erasure; keep it for good."
+    )
+    keep_days: int = Field(
+        2557, ge=0, le=36_500, description="How old records may become, 90 days at least; 0 keeps them for good."
     )
     locations: Annotated[frozenset[str], NoDecode] = Field(
         frozenset({"loc_sandbox"}), description="CRM locations that are served, comma separated; others are ignored."
@@ -75,6 +79,13 @@ class GatewaySettings(Settings):
             raise ValueError("cannot be read") from None
         if not usable:
             raise ValueError(f"holds less than {LEAST_KEY} characters")
+        return value
+
+    @field_validator("keep_days")
+    @classmethod
+    def _check_days(cls, value: int) -> int:
+        if 0 < value < LEAST_KEEP_DAYS:
+            raise ValueError(f"is less than {LEAST_KEEP_DAYS}, and not 0 for good")
         return value
 
     @field_validator("locations", mode="before")

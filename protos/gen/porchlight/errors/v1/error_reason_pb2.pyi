@@ -74,7 +74,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     Metadata: `contact_id`.
     """
     ERROR_REASON_HANDOFF_NOT_FOUND: _ErrorReason.ValueType  # 9
-    """No such handoff exists.
+    """No such handoff exists, or none any more: records end by age, and with their
+    contact.
 
     Code: `NOT_FOUND`. Retry: no.
     Metadata: `handoff_id`.
@@ -241,7 +242,8 @@ Code: `NOT_FOUND`. Retry: no.
 Metadata: `contact_id`.
 """
 ERROR_REASON_HANDOFF_NOT_FOUND: ErrorReason.ValueType  # 9
-"""No such handoff exists.
+"""No such handoff exists, or none any more: records end by age, and with their
+contact.
 
 Code: `NOT_FOUND`. Retry: no.
 Metadata: `handoff_id`.
