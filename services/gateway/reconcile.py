@@ -17,6 +17,7 @@ from kit.clock import Clock, utc_now
 from kit.errors import Invalid, PorchlightError, StoreUnavailable
 from kit.lane import Accepted, Event, EventKind
 from kit.rest import rest
+from services.gateway.crm import SKEW
 from services.gateway.crm_history import PAGE, Conversation, History
 from services.gateway.cursors import Cursor, Cursors
 from services.gateway.payload import Payload, moment
@@ -160,7 +161,11 @@ class Reconciler:
             )
         ROUNDS.labels(result).inc()
         # What is young may still be on its way, by webhook or into the CRM's search.
-        reached = min(current.reached, now - self._bounds.settle)
+        settled = now - self._bounds.settle
+        reached = min(current.reached, settled)
+        if result == "whole":
+            # Though nobody wrote: but for what the CRM's clock may be behind ours.
+            reached = max(reached, settled - SKEW)
         moved = replace(cursor, read_time=reached, whole_time=reached if result == "whole" else cursor.whole_time)
         with contextlib.suppress(StoreUnavailable):  # the lease ends by itself, and the round is made again
             await self._cursors.move(moved, wait=wait)

@@ -172,6 +172,17 @@ async def test_text_out_of_reach_is_left_alone(world):
     assert await world.inbox() == [("now", "WAITING")]
 
 
+async def test_days_without_a_text_are_no_gap(world, capsys):
+    world.writes()
+    for _ in range(60):
+        world.now += timedelta(hours=1)
+        await world.round()
+    assert "reconcile.gap" not in capsys.readouterr().out
+    world.now += BOUNDS.reach + timedelta(hours=1)
+    await world.round()
+    assert "reconcile.gap" in capsys.readouterr().out, "of a day without a round it is told"
+
+
 async def test_conversation_that_did_not_change_costs_no_call(world):
     world.writes()
     await world.rounds()
