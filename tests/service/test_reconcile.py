@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import asyncpg
 import pytest
 
 from kit.clock import utc_now
@@ -27,7 +28,7 @@ from services.gateway.deliver import Deliverer
 from services.gateway.dispatch import Dispatcher
 from services.gateway.reconcile import Bounds, Reconciler
 from services.gateway.settings import GatewaySettings
-from tests.support.gateway import ADDRESSES, LOC, TOKEN, Door, StandIn, running, running_crm, running_door, until
+from tests.support.gateway import ADDRESSES, LOC, TOKEN, Door, StandIn, rows, running, running_crm, running_door, until
 
 BOUNDS = Bounds(
     every=timedelta(0),
@@ -143,6 +144,32 @@ async def test_webhook_and_reconciliation_that_race_give_one_answer(world, named
     await until(all_answered)
     assert [await world.inbox(contact) for contact in contacts] == [["REPLIED"]] * 8
     assert sorted(await world.stand_in.sent()) == [f"answer to: text {number}" for number in range(8)]
+
+
+async def test_both_ways_wait_for_each_other_at_the_contact(database):
+    """Goal: neither looks for the other before the other is stored. Method: hold the contact until both wait for it."""
+    time_written = datetime.now(UTC).isoformat()
+    webhook = {"tenant_id": LOC, "contact_id": "c_1", "source": "ghl", "kind": "MESSAGE_IN", "first_owner": "lead"}
+    webhook |= {"text": "yes", "write_time": time_written, "debounce_seconds": 0, "debounce_longest_seconds": 0}
+    read = webhook | {"source": "ghl-reconcile", "crm_message_id": "crm_1", "late": False}
+
+    async def accept(event: dict[str, Any]) -> str:
+        sql = "select porchlight.accept_event($1::text::jsonb)->>'status' as status"
+        (answer,) = await rows(database.admin_url, sql, json.dumps(event))
+        return str(answer["status"])
+
+    async def both_wait() -> bool:
+        sql = "select pid from pg_stat_activity where wait_event_type = 'Lock' and query like '%accept_event%'"
+        return len(await rows(database.admin_url, sql)) == 2
+
+    await accept(webhook | {"event_id": "e_1", "text": "hello"})
+    holder = await asyncpg.connect(database.admin_url)
+    async with holder.transaction():
+        await holder.execute("select from porchlight.contact for update")
+        ways = [asyncio.create_task(accept(event | {"event_id": "e_2"})) for event in (webhook, read)]
+        await until(both_wait)
+    await holder.close()
+    assert sorted(await asyncio.gather(*ways)) == ["ACCEPTED", "DUPLICATE"]
 
 
 async def test_text_that_is_found_too_late_is_a_task_in_the_crm_and_no_text(world):
