@@ -1,4 +1,4 @@
-"""Who calls, under which request, until when: set by the interceptor for every call."""
+"""Who calls, under which request, until when: set by the edge for every call."""
 
 import asyncio
 import re
@@ -41,7 +41,7 @@ def usable_request_id(wanted: str) -> str:
 def begin_request(wanted: str = "") -> str:
     """Tie everything the current task logs and calls from now on to one id, and return it.
 
-    The interceptor does this for calls; a worker does it for each piece of work.
+    The edge does this for calls; a worker does it for each piece of work.
     """
     begun = usable_request_id(wanted)
     REQUEST_ID.set(begun)

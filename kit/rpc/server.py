@@ -7,16 +7,16 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
-from grpc_channelz.v1 import channelz
+from grpc_channelz.v1 import channelz, channelz_pb2_grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
+from grpc_reflection.v1alpha import reflection, reflection_pb2_grpc
 
 from kit import tokens
 from kit.rpc import tls
-from kit.rpc.interceptor import Edge
+from kit.rpc.edge import Edge
 from kit.settings import Settings
 
-Servicers = Sequence[tuple[Callable[[Any, grpc.aio.Server], None], object, str]]
+Servicers = Sequence[tuple[Callable[[Any, Any], None], object, str]]
 """add_XServicer_to_server, the servicer, the service's full name."""
 
 _LIMITS: Final = (
@@ -63,14 +63,15 @@ def make_server(name: str, settings: Settings, servicers: Servicers) -> RpcServe
     )
     # Not all connections of a restarted fleet come back in the same second.
     age = round(_CONNECTION_AGE_MS * random.uniform(0.9, 1.1))  # noqa: S311 - no secret
-    server = grpc.aio.server(interceptors=[edge], options=[*_LIMITS, ("grpc.max_connection_age_ms", age)])
+    server = grpc.aio.server(handlers=[edge], options=[*_LIMITS, ("grpc.max_connection_age_ms", age)])
     for add, servicer, _ in servicers:
-        add(servicer, server)
+        add(servicer, edge)
     checker = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(checker, server)
-    channelz.add_channelz_servicer(server)
+    health_pb2_grpc.add_HealthServicer_to_server(checker, edge)
+    channelz_pb2_grpc.add_ChannelzServicer_to_server(channelz.aio.ChannelzServicer(), edge)
     served = [full_name for *_, full_name in servicers]
-    reflection.enable_server_reflection([*served, health.SERVICE_NAME, reflection.SERVICE_NAME], server)
+    shown = reflection.aio.ReflectionServicer([*served, health.SERVICE_NAME, reflection.SERVICE_NAME])
+    reflection_pb2_grpc.add_ServerReflectionServicer_to_server(shown, edge)
     return RpcServer(server=server, health=checker, edge=edge)
 
 
