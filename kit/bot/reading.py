@@ -93,7 +93,8 @@ def _others(sides: Mapping[Side, Any]) -> Iterable[Side]:
 
 
 _ANSWER: Final = re.compile(
-    r"^\W*(?:i'?m |i am |we'?re |we are )?(?:an? |the )?(?:home ?|house ?)?(?P<buy>buyer)|^\W*(?:i'?m |i am |we'?re |we are )?(?:an? |the )?(?:home ?)?(?P<sell>seller)|^\W*(?P<both>both)\b"
+    r"^\W*(?:(?:yes|yeah|yep|um|uh|well|oh|ok|ugh|hm+|lol|probably|maybe|actually)\W+)*"
+    r"(?:(?:i'?m |i am |we'?re |we are )?(?:an? |the )?(?:home ?|house ?)?(?:(?P<buy>buyer)|(?P<sell>seller))|(?P<both>both)\b)"
 )
 
 
@@ -124,7 +125,9 @@ def read_timeline(heard: Heard) -> Reading:
     denied: set[str] = set()
     for message in heard.messages:
         found = text.timing(text.fold(message.text), today=heard.today, asked=heard.asked == "timeline")
-        if found is not None:
+        # "Let me talk to a person right now" says nothing of a home.
+        of_a_person = words.asks_for_human(message.text) and not wishes(message.text) and heard.asked != "timeline"
+        if found is not None and not of_a_person:
             facts["timeline"] = make_fact("timeline", bucket(found.months), message, (found.start, found.end))
         elif words.is_unsure(message.text) or re.search(r"\bwhen\b", text.fold(message.text)):
             denied.add("timeline")

@@ -14,6 +14,7 @@ _SELL: Final = re.compile(
     rf"|\blist(?:ing)? (?:(?:my|our) (?:\w+ ){{0,2}}|(?:the|a) ){_HOME}\b|\blist it\b|\bget rid of (?:my|our) (?:\w+ )?{_HOME}"
     r"|\b(?:down|up)siz(?:e|ing) (?:from|out of) (?:my|our|this|the)\b"
     rf"|\bhow much (?:is|are|would|could|can)[\w ]{{0,20}}\b(?:my|our) (?:\w+ )?{_HOME}"
+    rf"|\b(?:look at|come see|appraise|evaluate|price) (?:my|our) (?:\w+ )?{_HOME}|\bcu[aá]nto (?:vale|valdr[ií]a|cuesta) (?:mi|nuestra) (?:casa|propiedad|condo)"
     rf"|\bwhat(?:'s| is| are)? (?:my|our) (?:\w+ )?{_HOME}(?: is| are)? worth"
     rf"|\b(?:buy|buying|purchase|offer (?:on|for)) (?:my|our) (?!first|next|dream|new|own|forever)(?:\w+ )?{_HOME}"
     r"|\bvend(?:er|o|emos|iendo)\b"
@@ -21,6 +22,7 @@ _SELL: Final = re.compile(
 _BUY: Final = re.compile(
     rf"\bbuy(?:ing)?\b|\bpurchas(?:e|ing)\b|\bhouse[- ]?hunting\b|\bfirst[- ]time (?:home ?)?buyer"
     rf"|\b(?:wanna|want to|need to|looking to|gotta) by an? (?:\w+ )?{_HOME}\b|\bto something (?:bigger|smaller|larger)\b"
+    r"|\b(?:find|finding|looking for|searching for) (?:something|a place|a spot)\b"
     rf"|\b(?:look|search|shop|hunt)(?:ing?|in)? (?:for|at|4) (?:(?!(?:my|our|buyers?|agents?|realtors?|someone|rent)\b)[\w$,+/.-]+ ){{0,6}}(?:{_HOME}|fixers?(?:[- ]?uppers?)?|\d[ -]?(?:bed(?:room)?s?|br))\b"
     rf"|\b(?:find|want|need|get|see) (?:me |us )?(?:an?|another|some|our first|my first|our next|my next) (?:(?!rent)[\w-]+ ){{0,3}}(?:houses?|homes?|condos?|propert(?:y|ies)|townhouses?|townhomes?|duplex(?:es)?)\b"
     rf"|\bcompr(?:ar|o|amos|ando)\b|\bbusc(?:o|amos|ando) (?:\w+ ){{0,2}}{_HOME}"

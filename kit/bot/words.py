@@ -51,7 +51,11 @@ _FILLER: Final = re.compile(
 )
 _NO_ANSWER: Final = re.compile(
     r"\?|^\W*$|^(?:no|none|nope|nothing|later|anything|wherever|whatever|flexible|ok|okay|yes|yeah|yep|sure|thanks|thank you|hi|hello|hey|stop|help|why|what|who|when|how|not|ugh|ooh|wow|meh|nah|haha|both)\b"
-    r"|\b(?:don'?t|do not|not sure|idk|no idea|unsure|anywhere|you|your|buy|buying|sell|selling|want|need|looking|bot|human|person|agent|months?|weeks?|years?|know|think|lol|month|asap|price|budget|rent|thanks|just|why|whatever|later|because|call|sorry|actually|soon|up to|under|over|meant|correction|h+m+|huh|test|cheap|expensive|nice|big|bigger|small|safe|quiet|good|great|fine|bad|cool|cash|loan|approved|excellent|perfect|fair|really|very|beds?|bedrooms?|baths?|brs?|rec[aá]maras?|habitaciones|ba[ñn]os?|hasta|llc|ira|trust|escrow|hoa|mls)\b|\$|\d{3}[-.) ]+\d{4}|\d\s?[km]\b|^\d+\s?[x%+]|^\d+$"
+    r"|\b(?:don'?t|do not|not sure|idk|no idea|unsure|anywhere|you|your|buy|buying|sell|selling|want|need|looking|bot|human|person|agent|months?|weeks?|years?|know|think|lol|month|asap|price|budget|rent|thanks|just|why|whatever|later|because|call|sorry|actually|soon|up to|under|over|meant|correction|h+m+|huh|test|cheap|expensive|nice|big|bigger|small|safe|quiet|good|great|fine|bad|cool|cash|loan|approved|excellent|perfect|fair|really|very|beds?|bedrooms?|baths?|brs?|rec[aá]maras?|habitaciones|ba[ñn]os?|hasta|until|till|20\d\d|llc|ira|trust|escrow|hoa|mls)\b|\$|\d{3}[-.) ]+\d{4}|\d\s?[km]\b|^\d+\s?[x%+]|^\d+$"
+)
+# Beside a place that is on our map no "in" is needed: "what about Queen Anne instead", "buy ballard 3br".
+_TURNED_TO: Final = re.compile(
+    r"\b(?:what about|how about|back to|switch(?:ing)? to|change (?:it |that )?to|make (?:it|that)|prefer|try|rather|buy|buying|sell|selling) (?P<place>[a-z][a-z'.-]+(?: [a-z][a-z'.-]+){0,2})"
 )
 # Who somebody is, is nowhere: "we are Catholic", "my son is deaf", "born in Vietnam", "I believe in God".
 _OF_THEMSELVES: Final = re.compile(r"(?:i|we|my|our|he|she|they)\b")
@@ -98,6 +102,11 @@ def places(text: str, *, asked: bool = False) -> tuple[Place, ...]:
         words = _until_end(each["place"])
         if words and not _covered(found, each.start("place")) and not negated(folded, each.start()):
             found.append(_trimmed(text, each.start("place"), each.start("place") + len(words)))
+    for each in _TURNED_TO.finditer(folded):
+        said = each["place"].split(" ")
+        known = next((n for n in range(len(said), 0, -1) if zips_of(" ".join(said[:n]))), 0)
+        if known and not _covered(found, each.start("place")) and not negated(folded, each.start()):
+            found.append(_trimmed(text, each.start("place"), each.start("place") + len(" ".join(said[:known]))))
     if not found and asked and (answer := _answer(text, folded)):
         found.append(answer)
     return tuple(sorted((each for each in found if 0 < len(each.name) <= LONGEST_PLACE), key=lambda each: each.start))
@@ -209,7 +218,7 @@ _OF_DATA: Final = re.compile(
     r"|\b(?:borr(?:e|ar|en)|elimin(?:e|ar|en)) (?:mis|los) datos\b"
 )
 _COURTESY: Final = re.compile(
-    r"^\W*(?:(?:ok(?:ay)?|k|kk|thanks?(?: (?:you|u|so much|a lot))?|thx|ty|great|cool|perfect|awesome|nice|good|got it|sounds? (?:good|great)|will do|alright|sure|yes|yep|yeah|no|nope|bye|goodbye|see you|talk soon|gracias|very much|for (?:your|the) help|appreciate it|have a (?:good|nice|great) (?:day|one|evening))(?!\w)\W*)*$"
+    r"^\W*(?:(?:ok(?:ay)?|k|kk|thanks?(?: (?:you|u))?(?: (?:so much|very much|a lot))?|thx|ty|great|cool|perfect|awesome|nice|good|got it|sounds? (?:good|great)|will do|alright|sure|yes|yep|yeah|no|nope|bye|goodbye|see you|talk soon|gracias|very much|for (?:your|the) help|appreciate it|have a (?:good|nice|great) (?:day|one|evening))(?!\w)\W*)*$"
 )
 _STARTS: Final = r"\W*(?:(?:ok(?:ay)?|k|and|so|but|also|hi|hey|hello|well|great|thanks?|thx|lol|wait|yes|yeah|yep|no|oh|just curious)\W+)*"
 # Most people leave the sign out: "whats the address", "ok is it a safe area".

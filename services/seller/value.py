@@ -115,8 +115,10 @@ def decide(situation: Situation) -> Move | None:
     if looked is not None and home is not None and (asks or not signals.question):
         return _estimated(situation, looked, home)
     if _place_unknown(situation) and (asks or situation.memory.get("place_unknown") != situation.value("address_area")):
-        memory = dict(situation.memory) | {"place_unknown": situation.value("address_area")}
-        return replace(_converse(situation, phrases.unknown_place(), answers=asks), memory=memory)
+        move = _converse(situation, phrases.unknown_place(), answers=asks)
+        # In a first reply there may be no room for it; then it is said in the next.
+        told = {"place_unknown": situation.value("address_area")} if phrases.unknown_place() in move.parts else {}
+        return replace(move, memory=dict(situation.memory) | told)
     if asks and home is None:
         missing = [name for name in NEEDED if name not in situation.known]
         return _converse(situation, phrases.needed(missing), answers=True)

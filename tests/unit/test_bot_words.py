@@ -39,6 +39,10 @@ from kit.bot import words
         ("next month", True, []),
         ("asap", True, []),
         ("sorry, I meant I want to buy", True, []),
+        ("but not until 2027", True, []),
+        ("what about Queen Anne instead", False, ["Queen Anne"]),
+        ("nah go back to ballard", False, ["ballard"]),
+        ("what about the garage", False, []),
     ],
 )
 def test_place_is_a_name_where_one_can_stand(said, asked, expected):
@@ -155,7 +159,14 @@ def test_stop_inside_other_words_is_no_such_wish(said):
 
 
 @pytest.mark.parametrize(
-    ("said", "expected"), [("ok thanks!", True), ("\U0001f44d", True), ("Ballard", False), ("ok, 3 months", False)]
+    ("said", "expected"),
+    [
+        ("ok thanks!", True),
+        ("thank you so much!", True),
+        ("\U0001f44d", True),
+        ("Ballard", False),
+        ("ok, 3 months", False),
+    ],
 )
 def test_courtesy_holds_nothing_else(said, expected):
     assert words.is_courtesy(said) is expected

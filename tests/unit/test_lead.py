@@ -39,6 +39,11 @@ LEAD = BOTS["lead"]
         ("I don't need a place to rent, I want to buy", {"intent": "buy"}),
         ("heyyy im lookin 4 a hous in ballard", {"intent": "buy", "area": "ballard"}),
         ("i wanna by a house", {"intent": "buy"}),
+        ("we're hoping to find something w/ 3+ beds near Green Lake", {"intent": "buy", "area": "Green Lake"}),
+        ("can you come see my house to give me a price", {"intent": "sell"}),
+        ("¿cuánto vale mi casa?", {"intent": "sell"}),
+        ("buy ballard 3br", {"intent": "buy", "area": "ballard"}),
+        ("let me talk to a human being right now", {}),
         ("im an investor looking for fixers cash under 400k", {"intent": "buy"}),
         (
             "thinking about downsizing from our home in Magnolia to something smaller in Bothell",
@@ -51,6 +56,12 @@ LEAD = BOTS["lead"]
 )
 def test_first_text_yields_what_it_says_and_nothing_else(said, facts):
     assert learned(LEAD, said) == facts
+
+
+def test_no_to_buying_and_selling_is_taken_for_an_answer():
+    talked = Conversation()
+    talked.say("hey")
+    assert talked.say("no thanks").reply.startswith("No rush.")
 
 
 def test_who_wants_to_rent_hears_that_this_is_not_for_it():
@@ -66,7 +77,15 @@ def test_question_about_buying_instead_is_answered_by_helping():
 
 @pytest.mark.parametrize(
     ("said", "value"),
-    [("buy", "buy"), ("selling", "sell"), ("both", "both"), ("I'm a buyer", "buy"), ("seller", "sell")],
+    [
+        ("buy", "buy"),
+        ("selling", "sell"),
+        ("both", "both"),
+        ("yes both", "both"),
+        ("ugh. both", "both"),
+        ("I'm a buyer", "buy"),
+        ("seller", "sell"),
+    ],
 )
 def test_one_word_answers_the_question_what_it_is_about(said, value):
     (intent, *_) = learned_facts(LEAD, said, asked="intent")

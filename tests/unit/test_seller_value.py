@@ -115,6 +115,15 @@ def test_unknown_place_is_said_once_and_a_zip_code_helps():
     assert "comparable sales" in story.moves[2].reply
 
 
+def test_unknown_place_is_said_in_the_next_reply_where_the_first_has_no_room():
+    conversation = Conversation(sales=Town())
+    first = conversation.say(
+        "We need to sell our condo. It's in Belltown, about 900 sqft, 2 bed 2 bath. Then we'd like to buy in Shoreline"
+    )
+    assert "sales that I can place" not in first.reply
+    assert "sales that I can place" in conversation.say("good").reply
+
+
 def test_store_that_is_away_means_no_word_of_value():
     story = Conversation(owner="seller")
     replies = [story.say(text).reply for text in ("it is in Ballard", "1,800 sq ft", "what is it worth?")]
