@@ -22,7 +22,8 @@ from services.handoff.ledger_pg import PostgresLedger
 from services.handoff.review import Review
 from services.handoff.values import Handoff, Kind, Proposal, Snapshot, State
 from tests.support.arbiter import an_arbiter
-from tests.support.gateway import ADDRESSES, LOC, rows, running, says, shift_clock, until
+from tests.support.gateway import ADDRESSES, LOC, running, says, shift_clock
+from tests.support.look import rows, until
 from tests.support.stores import Database
 
 DAYS = 365

@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
@@ -14,30 +13,13 @@ from redis.asyncio import Redis
 
 from kit import errors
 from kit.rpc import client
-from migrations.prompts import load_prompts
 from services.cache.labels import LabelWriter
 from services.cache.tier_redis import PREFIX
-from tests.support.analyses import PROMPT, analysis, analyze, rows, until
+from tests.support.analyses import analysis, analyze
 from tests.support.caches import Caches
-from tests.support.claude_script import ScriptedClaude, message, scripted_claude
+from tests.support.claude_script import ScriptedClaude, message
+from tests.support.look import rows, until
 from tests.support.stores import Database
-
-
-@pytest.fixture
-async def claude() -> AsyncIterator[ScriptedClaude]:
-    async with scripted_claude() as scripted:
-        scripted.body = message(analysis())
-        yield scripted
-
-
-@pytest.fixture
-async def caches(database: Database, tmp_path: Path) -> AsyncIterator[Caches]:
-    folder = tmp_path / "services" / "lead" / "prompts"
-    folder.mkdir(parents=True)
-    (folder / "extract.md").write_text(PROMPT)
-    await load_prompts(database.admin_url, tmp_path)
-    async with AsyncExitStack() as stack:
-        yield Caches(stack, tmp_path, database.url("cache"))
 
 
 async def invalidate(caches: Caches, **target: Any) -> pb.InvalidateResponse:
@@ -106,7 +88,7 @@ async def test_text_that_still_holds_something_of_a_person_is_kept_for_that_pers
     stub = await caches.start(anthropic_base_url=claude.url)
     first, again, other = [await analyze(stub, text, contact=contact, own=own) for contact in ("c_1", "c_1", "c_2")]
     assert (first.shared, again.tier, other.tier) == (False, pb.TIER_L1, pb.TIER_UPSTREAM)
-    assert await rows(database, "select * from porchlight.analysis_label") == []
+    assert await rows(database.admin_url, "select * from porchlight.analysis_label") == []
 
 
 @pytest.mark.parametrize(
@@ -139,10 +121,10 @@ async def test_what_claude_says_of_a_shared_text_becomes_a_label(
     said = await analyze(stub, "I want to buy", asked="intent", known={"timeline": ""})
 
     async def kept() -> bool:
-        return bool(await rows(database, "select * from porchlight.analysis_label"))
+        return bool(await rows(database.admin_url, "select * from porchlight.analysis_label"))
 
     await until(kept)
-    (label,) = await rows(database, "select * from porchlight.analysis_label")
+    (label,) = await rows(database.admin_url, "select * from porchlight.analysis_label")
     assert (label["masked"], label["source"], label["key_id"]) == ("want to buy", "upstream", said.key_id)
     assert label["state"] == {"asked": "intent", "known": {"timeline": ""}, "opening": False}
     assert label["analysis"] == json.loads(said.analysis)
@@ -158,8 +140,8 @@ async def test_label_that_still_waits_when_the_process_stops_is_written_at_last(
     async with AsyncExitStack() as stack:
         own = Caches(stack, tmp_path, database.url("cache"))
         await analyze(await own.start(anthropic_base_url=claude.url), "I want to buy")
-        assert await rows(database, "select from porchlight.analysis_label") == []
-    assert len(await rows(database, "select from porchlight.analysis_label")) == 1
+        assert await rows(database.admin_url, "select from porchlight.analysis_label") == []
+    assert len(await rows(database.admin_url, "select from porchlight.analysis_label")) == 1
 
 
 @pytest.mark.parametrize(

@@ -1,9 +1,6 @@
 """What people ask about answers, over real sockets: why, how many, for how much; and what a word of theirs does."""
 
 import json
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,28 +9,11 @@ from porchlight.cache.v1 import cache_service_pb2_grpc as pb_grpc
 
 from kit import errors
 from kit.rpc import client
-from migrations.prompts import load_prompts
-from tests.support.analyses import PROMPT, analysis, analyze, rows, until
+from tests.support.analyses import analysis, analyze
 from tests.support.caches import Caches
-from tests.support.claude_script import ScriptedClaude, message, scripted_claude
+from tests.support.claude_script import ScriptedClaude, message
+from tests.support.look import rows, until
 from tests.support.stores import Database
-
-
-@pytest.fixture
-async def claude() -> AsyncIterator[ScriptedClaude]:
-    async with scripted_claude() as scripted:
-        scripted.body = message(analysis())
-        yield scripted
-
-
-@pytest.fixture
-async def caches(database: Database, tmp_path: Path) -> AsyncIterator[Caches]:
-    folder = tmp_path / "services" / "lead" / "prompts"
-    folder.mkdir(parents=True)
-    (folder / "extract.md").write_text(PROMPT)
-    await load_prompts(database.admin_url, tmp_path)
-    async with AsyncExitStack() as stack:
-        yield Caches(stack, tmp_path, database.url("cache"))
 
 
 async def desk(caches: Caches, number: int = -1) -> Any:
@@ -84,7 +64,7 @@ async def test_explanation_of_what_is_a_persons_alone_holds_none_of_their_words(
     said = await analyze(stub, "I want to buy, my wife is Zacherlina")
     why = await explain(caches, said.answer_id)
     assert (why.key.scope, why.key.masked) == ("contact", "")
-    assert "zacherlina" not in str(await rows(database, "select * from porchlight.answer")).lower()
+    assert "zacherlina" not in str(await rows(database.admin_url, "select * from porchlight.answer")).lower()
 
 
 async def test_answer_is_known_to_its_own_tenant_only(caches: Caches, claude: ScriptedClaude):
@@ -111,7 +91,7 @@ async def test_wrong_answer_is_gone_from_every_replica_and_claude_is_asked_again
     await until(right)
     assert json.loads((await analyze(one, "I want to buy")).analysis)["intent"]["value"] == "buy"
     assert len(claude.requests) == 2
-    (label,) = await rows(database, "select * from porchlight.analysis_label where source = 'feedback'")
+    (label,) = await rows(database.admin_url, "select * from porchlight.analysis_label where source = 'feedback'")
     assert (label["masked"], label["wrong_times"], label["analysis"]["intent"]["value"]) == ("want to buy", 1, "sell")
     why = await explain(caches, first.answer_id)
     assert (why.verdict, why.verdict_by) == (pb.VERDICT_WRONG, "operator")

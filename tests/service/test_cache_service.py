@@ -20,14 +20,14 @@ from porchlight.cache.v1 import cache_service_pb2_grpc as pb_grpc
 from redis.asyncio import Redis
 
 from kit import errors, tokens
-from kit.pg.pool import open_pool
 from kit.rpc import client
 from migrations.prompts import load_prompts
 from sandbox import valkey as sandbox_valkey
 from sandbox.child import free_port
 from services.cache.tier_redis import PREFIX
 from tests.support.caches import Caches
-from tests.support.claude_script import ScriptedClaude, message, scripted_claude
+from tests.support.claude_script import ScriptedClaude, message
+from tests.support.look import rows, until
 from tests.support.processes import let_go
 from tests.support.stores import Database
 
@@ -78,10 +78,9 @@ async def stored(database: Database, prompts_root: Path) -> Database:
 
 
 @pytest.fixture
-async def claude() -> AsyncIterator[ScriptedClaude]:
-    async with scripted_claude() as scripted:
-        scripted.body = GOOD
-        yield scripted
+def claude(claude: ScriptedClaude) -> ScriptedClaude:
+    claude.body = GOOD
+    return claude
 
 
 TOKEN = "secret-of-lead"
@@ -109,18 +108,8 @@ async def complete(stub: Stub, request: Any = None, *, seconds: float = 10.0) ->
     return response
 
 
-async def rows(database: Database) -> list[dict[str, Any]]:
-    pool = await open_pool(database.admin_url, name="test")
-    try:
-        return [dict(row) for row in await pool.fetch("select * from porchlight.completion order by end_time")]
-    finally:
-        await pool.close()
-
-
-async def until(seen: Callable[[], Awaitable[bool]]) -> None:
-    async with asyncio.timeout(30):
-        while not await seen():
-            await asyncio.sleep(0.01)
+async def calls_of(database: Database) -> list[dict[str, Any]]:
+    return await rows(database.admin_url, "select * from porchlight.completion order by end_time")
 
 
 async def test_second_request_is_answered_from_memory_for_nothing(start: Start, claude: ScriptedClaude, valkey: str):
@@ -166,7 +155,7 @@ async def test_fifty_identical_requests_at_once_make_one_call(start: Start, clau
 
 
 async def _count(database: Database, wanted: int) -> bool:
-    return len(await rows(database)) == wanted
+    return len(await calls_of(database)) == wanted
 
 
 async def test_caller_that_hangs_up_does_not_take_the_call_from_others(start: Start, claude: ScriptedClaude):
@@ -292,9 +281,9 @@ async def test_bad_answer_is_neither_served_nor_stored_nor_asked_for_again(
     async with Redis.from_url(valkey) as redis:
         assert [key async for key in redis.scan_iter(PREFIX + "*")] == []
     await until(lambda: _count(stored, len(BAD_BODIES[defect])))
-    assert {row["outcome"] for row in await rows(stored)} == {defect}
+    assert {row["outcome"] for row in await calls_of(stored)} == {defect}
     # Whatever was wrong with it, the vendor was paid for it.
-    assert all(row["cost_microusd"] > 0 for row in await rows(stored))
+    assert all(row["cost_microusd"] > 0 for row in await calls_of(stored))
     claude.body = GOOD
     assert (await complete(stub)).tier == pb.TIER_UPSTREAM
 
@@ -331,7 +320,7 @@ async def test_only_passing_trouble_is_tried_again(
     assert caught.value.metadata["defect"] == defect
     assert len(claude.requests) == tries
     await until(lambda: _count(stored, tries))
-    assert sum(row["cost_microusd"] for row in await rows(stored)) == 0
+    assert sum(row["cost_microusd"] for row in await calls_of(stored)) == 0
 
 
 async def test_retries_of_many_requests_stay_within_their_budget(
@@ -365,7 +354,7 @@ async def test_hanging_claude_is_answered_for_within_the_callers_deadline(
         await complete(stub, seconds=2.0)
     assert caught.value.metadata["defect"] == "TIMEOUT"
     await until(lambda: _count(stored, 1))
-    (row,) = await rows(stored)
+    (row,) = await calls_of(stored)
     assert row["cost_estimated"] and row["cost_microusd"] > 200  # 400 tokens of haiku at the most
 
 
@@ -753,4 +742,4 @@ async def test_process_answers_logs_no_word_of_anybodys_and_ends_clean(
     assert not any("log_key_dropped" in event for event in events)
     assert canary.encode() not in said
     assert b"key-canary-81" not in said
-    assert len(await rows(stored)) == 2
+    assert len(await calls_of(stored)) == 2

@@ -18,7 +18,8 @@ from services.gateway.crm_calls import open_client
 from services.gateway.crm_ghl import GhlCrm
 from services.gateway.deliver import Deliverer, back_off_seconds
 from services.gateway.effects import parcel_of
-from tests.support.gateway import ADDRESSES, LOC, TOKEN, rows, running, running_crm, says, shift_clock, until
+from tests.support.gateway import ADDRESSES, LOC, TOKEN, running, running_crm, says, shift_clock
+from tests.support.look import rows, until
 
 TEXTS = "select body, state, cause, attempts, crm_message_id, needs_read_back from porchlight.outbox order by outbox_id"
 STEP = timedelta(seconds=40)

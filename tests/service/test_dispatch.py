@@ -17,7 +17,8 @@ from kit.pg.pool import open_pool
 from kit.rpc.client import call, open_channel
 from services.gateway import wire
 from services.gateway.dispatch import Dispatcher, Failures, back_off_seconds
-from tests.support.gateway import LOC, rows, running, says, shift_clock, until
+from tests.support.gateway import LOC, running, says, shift_clock
+from tests.support.look import rows, until
 
 OUTCOMES = "select contact_id, body, outcome, cause from porchlight.inbox order by inbox_id"
 TURNS = "select contact_id, turn_no, state, record from porchlight.turn order by claim_time"

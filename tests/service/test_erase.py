@@ -12,7 +12,8 @@ from kit.pg.pool import open_pool
 from services.gateway.crm import MemoryCrm
 from services.gateway.deliver import Deliverer
 from services.gateway.erase import Eraser
-from tests.support.gateway import ADDRESSES, LOC, rows, running, says, shift_clock, until
+from tests.support.gateway import ADDRESSES, LOC, running, says, shift_clock
+from tests.support.look import rows, until
 
 ADA = {"first_name": "Ada", "phone": "+12065550100"}
 

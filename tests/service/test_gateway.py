@@ -27,7 +27,8 @@ from kit.rpc.client import call, open_channel
 from migrations.run import migrate
 from sandbox import postgres as embedded
 from services.gateway.http import BODY_MOST
-from tests.support.gateway import LOC, Door, rows, running_door, until
+from tests.support.gateway import LOC, Door, running_door
+from tests.support.look import rows, until
 from tests.support.payloads import documented
 from tests.support.processes import let_go
 

@@ -10,7 +10,8 @@ from kit.lane import EventKind, Fact
 from kit.pg.lane import PgLane
 from kit.pg.pool import open_pool
 from services.gateway.effects import note_text, words_of
-from tests.support.gateway import LOC, rows, says
+from tests.support.gateway import LOC, says
+from tests.support.look import rows
 
 CONFIDED = "getting divorced"
 
@@ -45,7 +46,7 @@ async def record(database, *, target: str, state: str, **more: Any) -> None:
         database.admin_url,
         f"insert into porchlight.handoff ({names}) select {names}"
         " from jsonb_populate_record(null::porchlight.handoff, $1::jsonb)",
-        json.dumps(values | {"verdicts": []}),
+        values | {"verdicts": []},
     )
 
 

@@ -31,7 +31,8 @@ from services.lead.scorer import Scorer
 from services.lead.server import speciality
 from services.lead.writeback import fields
 from tests.support.bots import BOTS, a_fact, learned_facts
-from tests.support.gateway import running, until
+from tests.support.gateway import running
+from tests.support.look import until
 from tests.support.stores import Database
 
 TOKENS = {name: f"token of {name}" for name in ("operator", "console", "gateway", "lead")}

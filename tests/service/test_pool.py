@@ -8,7 +8,7 @@ import pytest
 from kit.errors import StoreUnavailable
 from kit.pg import pool as pools
 from sandbox.child import free_port
-from tests.support.gateway import until
+from tests.support.look import until
 
 
 @pytest.fixture

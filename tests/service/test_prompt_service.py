@@ -3,8 +3,6 @@
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,34 +13,15 @@ from porchlight.prompt.v1 import prompt_service_pb2_grpc as pb_grpc
 
 from kit import errors
 from kit.rpc import client
-from migrations.prompts import load_prompts
 from sandbox import prompt_desk
 from sandbox.cli import main
 from sandbox.keys import token_path
 from services.cache import generations
 from tests.support.analyses import PROMPT, analysis, analyze
 from tests.support.caches import Caches
-from tests.support.claude_script import ScriptedClaude, message, scripted_claude
-from tests.support.stores import Database
+from tests.support.claude_script import ScriptedClaude, message
 
 MINE = PROMPT.replace("You say what", "You read closely, and say what")
-
-
-@pytest.fixture
-async def claude() -> AsyncIterator[ScriptedClaude]:
-    async with scripted_claude() as scripted:
-        scripted.body = message(analysis())
-        yield scripted
-
-
-@pytest.fixture
-async def caches(database: Database, tmp_path: Path) -> AsyncIterator[Caches]:
-    folder = tmp_path / "services" / "lead" / "prompts"
-    folder.mkdir(parents=True)
-    (folder / "extract.md").write_text(PROMPT)
-    await load_prompts(database.admin_url, tmp_path)
-    async with AsyncExitStack() as stack:
-        yield Caches(stack, tmp_path, database.url("cache"))
 
 
 class Desk:

@@ -28,7 +28,8 @@ from services.gateway.deliver import Deliverer
 from services.gateway.dispatch import Dispatcher
 from services.gateway.reconcile import Bounds, Reconciler
 from services.gateway.settings import GatewaySettings
-from tests.support.gateway import ADDRESSES, LOC, TOKEN, Door, StandIn, rows, running, running_crm, running_door, until
+from tests.support.gateway import ADDRESSES, LOC, TOKEN, Door, StandIn, running, running_crm, running_door
+from tests.support.look import rows, until
 
 BOUNDS = Bounds(
     every=timedelta(0),

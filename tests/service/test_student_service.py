@@ -2,8 +2,6 @@
 
 import itertools
 import json
-from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack
 from pathlib import Path
 
 import pytest
@@ -13,14 +11,14 @@ from prometheus_client import REGISTRY
 from kit.pg.pool import open_pool
 from kit.prompt_file import parse
 from kit.spans import mask
-from migrations.prompts import load_prompts
 from services.cache import metrics, student_seeds, student_taught
 from services.cache.labels import Label
 from services.cache.labels_pg import PgLabelStore
 from services.cache.prompts import make_prompt
-from tests.support.analyses import PROMPT, analysis, analyze, rows, until
+from tests.support.analyses import PROMPT, analysis, analyze
 from tests.support.caches import Caches
-from tests.support.claude_script import ScriptedClaude, message, scripted_claude
+from tests.support.claude_script import ScriptedClaude, message
+from tests.support.look import rows, until
 from tests.support.stores import Database
 
 WISHES = {
@@ -32,21 +30,14 @@ THINGS = ("a house", "a condo", "some land", "a townhouse", "something", "two ho
 
 
 @pytest.fixture
-async def claude() -> AsyncIterator[ScriptedClaude]:
-    async with scripted_claude() as scripted:
-        scripted.body = message(analysis(words=""))
-        yield scripted
+def claude(claude: ScriptedClaude) -> ScriptedClaude:
+    claude.body = message(analysis(words=""))
+    return claude
 
 
-@pytest.fixture
-async def caches(database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Caches]:
+@pytest.fixture(autouse=True)
+def _looks_often(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(student_taught, "LOOK_SECONDS", 0.05)
-    folder = tmp_path / "services" / "lead" / "prompts"
-    folder.mkdir(parents=True)
-    (folder / "extract.md").write_text(PROMPT)
-    await load_prompts(database.admin_url, tmp_path)
-    async with AsyncExitStack() as stack:
-        yield Caches(stack, tmp_path, database.url("cache"))
 
 
 @pytest.fixture
@@ -84,7 +75,9 @@ async def test_student_answers_what_claude_said_of_others_and_is_checked_and_sto
     metrics.STUDENT_THRESHOLD.clear()
 
     async def audits() -> list[int]:
-        kept = await rows(database, "select wrong_times from porchlight.analysis_label where source = 'audit'")
+        kept = await rows(
+            database.admin_url, "select wrong_times from porchlight.analysis_label where source = 'audit'"
+        )
         return sorted(row["wrong_times"] for row in kept)
 
     async def audited(expected: list[int]) -> None:

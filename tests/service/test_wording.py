@@ -16,7 +16,7 @@ from migrations.prompts import load_prompts
 from sandbox import claude_message
 from tests.support.bots import BOTS, a_situation
 from tests.support.caches import Caches
-from tests.support.claude_script import ScriptedClaude, message, scripted_claude
+from tests.support.claude_script import ScriptedClaude, message
 from tests.support.stores import Database
 
 ROOT = Path(__file__).parent.parent.parent
@@ -39,10 +39,9 @@ def as_the_stand_in(claude: ScriptedClaude, *, manner: str = "", change: Change 
 
 
 @pytest.fixture
-async def claude() -> AsyncIterator[ScriptedClaude]:
-    async with scripted_claude() as scripted:
-        as_the_stand_in(scripted)
-        yield scripted
+def claude(claude: ScriptedClaude) -> ScriptedClaude:
+    as_the_stand_in(claude)
+    return claude
 
 
 @pytest.fixture

@@ -1,15 +1,11 @@
 """A prompt for analyses, what Claude may say to it, and how a bot asks."""
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from typing import Any
 
 from porchlight.cache.v1 import cache_service_pb2 as pb
 
-from kit.pg.pool import open_pool
 from kit.rpc import client
-from tests.support.stores import Database
 
 PROMPT = """+++
 name = "lead.extract"
@@ -54,17 +50,3 @@ async def analyze(
     )
     response: pb.AnalyzeResponse = await client.call(stub.Analyze, request, seconds=10.0)
     return response
-
-
-async def until(seen: Callable[[], Awaitable[bool]], *, seconds: float = 30.0) -> None:
-    async with asyncio.timeout(seconds):
-        while not await seen():
-            await asyncio.sleep(0.01)
-
-
-async def rows(database: Database, sql: str) -> list[dict[str, Any]]:
-    pool = await open_pool(database.admin_url, name="test")
-    try:
-        return [dict(row) for row in await pool.fetch(sql)]
-    finally:
-        await pool.close()

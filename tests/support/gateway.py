@@ -11,7 +11,6 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-import asyncpg
 import httpx2
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from pydantic import SecretStr
@@ -25,6 +24,7 @@ from services.gateway.http import HttpServer, Intake, create_app
 from services.gateway.keywords import Brokerage
 from services.gateway.translate import Reader
 from services.gateway.workflow import WorkflowReader
+from tests.support.look import rows, until
 
 LOC = "loc_sandbox"
 SECRET = "workflow-secret"
@@ -148,37 +148,14 @@ async def running_crm(directory: Path, *, limit: int = 10_000) -> AsyncIterator[
     listener.close()
 
 
-async def until(condition: Callable[[], Any], *, seconds: float = 30.0) -> None:
-    """Wait until a condition, plain or async, holds."""
-    async with asyncio.timeout(seconds):
-        while True:
-            held = condition()
-            if await held if asyncio.iscoroutine(held) else held:
-                return
-            await asyncio.sleep(0.01)
-
-
 async def shift_clock(admin_url: str, by: timedelta) -> None:
     """Move the database's clock on."""
-    await _run(
+    await rows(
         admin_url,
         "insert into porchlight.clock_shift (shift) values ($1)"
         " on conflict (only_row) do update set shift = clock_shift.shift + excluded.shift",
         by,
     )
-
-
-async def _run(admin_url: str, sql: str, *arguments: object) -> Any:
-    connection = await asyncpg.connect(admin_url)
-    try:
-        return await connection.fetch(sql, *arguments)
-    finally:
-        await connection.close()
-
-
-async def rows(admin_url: str, sql: str, *arguments: object) -> list[dict[str, Any]]:
-    """Look into the database."""
-    return [dict(row) for row in await _run(admin_url, sql, *arguments)]
 
 
 _EVENT_IDS = itertools.count(1)
