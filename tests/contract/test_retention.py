@@ -350,6 +350,16 @@ async def test_opted_out_person_stays_opted_out(world, silenced, known_by):
     ]
 
 
+async def test_text_whose_webhook_was_lost_while_its_contact_was_forgotten_is_taken_from_the_crm(world):
+    await world.talks()
+    await world.passes()
+    (now,) = await rows(world.database.admin_url, "select porchlight.porchlight_now() as now")
+    assert (await world.ends()).erased
+    await world.writes(text="me again", late=False, write_time=now["now"])
+    turn, _ = await world.claims()
+    assert [message.text for message in turn.messages] == ["me again"]
+
+
 @pytest.mark.parametrize("whose", ["a person's of the brokerage", "paused by an operator"])
 async def test_contact_that_no_bot_may_write_to_stays_so(world, whose):
     await world.talks("c_1", "hello", a_fact("area", "Ballard", "m_1"))
