@@ -37,13 +37,16 @@ TIERS: Final = {
 }
 
 
+# A map of protobuf is read by its names and a list by a slice: items() and iterators of them cost several times as much.
+
+
 def complete_request(request: pb.CompleteRequest) -> Wanted:
     """Read a request.
 
     Raises:
         InvalidField: A field is missing, malformed or over its limit.
     """
-    given = request.variables  # a map of protobuf is read by its names: its items() are made in Python
+    given = request.variables
     checks.count("variables", list(given), most=MOST_VARIABLES)
     return Wanted(
         tenant_id=checks.identifier("tenant_id", request.tenant_id),
@@ -57,7 +60,7 @@ def complete_request(request: pb.CompleteRequest) -> Wanted:
         },
         tags=tuple(
             checks.identifier(f"tags[{number}]", name)
-            for number, name in enumerate(checks.count("tags", list(request.tags), most=MOST_TAGS))
+            for number, name in enumerate(checks.count("tags", request.tags[:], most=MOST_TAGS))
         ),
     )
 
@@ -109,13 +112,13 @@ def analyze_request(request: pb.AnalyzeRequest) -> Utterance:
     Raises:
         InvalidField: A field is missing, malformed or over its limit.
     """
-    texts = checks.count("texts", list(request.texts), most=MOST_TEXTS, least=1)
+    texts = checks.count("texts", request.texts[:], most=MOST_TEXTS, least=1)
     for number, text in enumerate(texts):
         checks.text(f"texts[{number}]", text, longest=LONGEST_TEXTS)
     checks.integer("texts", sum(map(len, texts)), low=1, high=LONGEST_TEXTS)
     known = request.state.known
     checks.count("state.known", list(known), most=MOST_KNOWN)
-    checks.count("own_values", list(request.own_values), most=MOST_OWN)
+    own_values = checks.count("own_values", request.own_values[:], most=MOST_OWN)
     return Utterance(
         tenant_id=checks.identifier("tenant_id", request.tenant_id),
         contact_id=checks.identifier("contact_id", request.contact_id),
@@ -129,7 +132,7 @@ def analyze_request(request: pb.AnalyzeRequest) -> Utterance:
             },
             opening=request.state.opening,
         ),
-        own=tuple(_own(f"own_values[{number}]", each) for number, each in enumerate(request.own_values)),
+        own=tuple(_own(f"own_values[{number}]", each) for number, each in enumerate(own_values)),
     )
 
 
