@@ -230,8 +230,9 @@ NOTES = (
     "One caller, one process a path. The echo gives back the text alone. Complete looks an answer up by tenant, prompt and"
     " variables; Analyze masks the text first and binds the answer to its words; both log it and note it in the journal. The"
     " texts that the student answers are of dialogues that it did not learn from, some hundred turn and turn about; Claude is"
-    " asked about one in nineteen meanwhile, and calls that got what Claude had said of the same text do not count. CPU"
-    " is that of the serving process.\n"
+    " asked about one in nineteen meanwhile, and calls that got what Claude had said of the same text do not count. LiteLLM"
+    " knows a request again by all of its text, so Complete is its counterpart; it logs errors only and serves no numbers,"
+    " and is held against Complete with both. CPU is that of the serving process.\n"
 )
 
 
