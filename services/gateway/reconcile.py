@@ -25,8 +25,9 @@ from services.gateway.translate import Ignored, Reader
 
 LOOK_SECONDS: Final = 5.0
 """How often a replica looks whether a round is due, at the longest."""
-ROUND_SECONDS: Final = 60.0
-LEASE: Final = timedelta(seconds=75)
+ROUND_SECONDS: Final = 30.0
+LEASE: Final = timedelta(seconds=40)
+"""How long a round is nobody's when its replica dies; longer than a round, and the call that it is in."""
 OVERLAP: Final = timedelta(minutes=2)
 """What is read again, as the CRM may show a message later than one that was written after it."""
 _MESSAGES_MOST: Final = 1_000

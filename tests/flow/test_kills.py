@@ -19,12 +19,13 @@ TEXTS = ("hi", "I need to sell my house", "sorry, I meant I want to buy")
 CRM_FAULTS = (
     "503_not_executed:0.1,executed_then_cut:0.1,429:0.05:0.5,entry_503_not_executed:0.1,entry_executed_then_cut:0.1"
 )
+READ_OFTEN = {"PORCHLIGHT_RECONCILE_SECONDS": "1", "PORCHLIGHT_RECONCILE_SETTLE_SECONDS": "2"}
 FINAL = {"REPLIED", "SUPPRESSED", "ESCALATED_HUMAN", "DEAD_LETTER", "RECORDED"}
 PROCESSES = ("lead", "seller", "buyer", "handoff", "cache", "gateway", "crm", "claude", "valkey", "postgres")
 
 
 async def converse(system: System, number: int) -> None:
-    """Text like a person: the next text comes when the last one was answered, lost by the CRM, or after a while."""
+    """Text like a person: the next text comes when the last one was answered, or its webhook lost for good."""
     contact = await patiently(lambda: system.contact("Ana", f"(206) 555-{1000 + number}"))
     for words in TEXTS:
         before = len(await patiently(lambda: system.replies(contact)))
@@ -53,6 +54,11 @@ async def check_invariants(system: System) -> collections.Counter[str]:
     """One outcome for every message, no text twice, nothing unexplained at the CRM; returns outcomes."""
 
     async def settled() -> bool:
+        # What the CRM sent to a dead gateway is read from it, so that nothing that anybody wrote is missing.
+        log = (await patiently(lambda: system.http.get(f"{system.phone_page}/control/log"))).json()
+        known = {row["crm_message_id"] for row in await system.sql("select crm_message_id from inbox")}
+        if not {each["id"] for each in log["messages"] if each["direction"] == "inbound"} <= known:
+            return False
         open_rows = await system.sql(
             "select 1 from inbox where outcome = 'WAITING' union all"
             " select 1 from outbox where state in ('PENDING', 'CLAIMED') union all"
@@ -67,13 +73,6 @@ async def check_invariants(system: System) -> collections.Counter[str]:
     outbox = [row for row in put_out if row["kind"] not in EFFECTS]
     entries = [row for row in put_out if row["kind"] in ("NOTE", "TASK") and row["state"] == "SENT"]
     taken = [each for each in log["messages"] if each["direction"] == "outbound"]
-    accepted = {
-        each["message_id"]
-        for each in log["webhooks"]
-        if each["state"] == "delivered" and each["type"] == "InboundMessage"
-    }
-
-    assert accepted <= {row["crm_message_id"] for row in inbox}, "an accepted message is missing"
     assert {row["outcome"] for row in inbox} <= FINAL
     assert {each["id"] for each in taken} == {row["crm_message_id"] for row in outbox if row["state"] == "SENT"}, (
         "the CRM has texts that no outbox row knows, or the other way round"
@@ -94,7 +93,7 @@ def duplicates(values: Iterable[str]) -> list[str]:
 
 
 async def test_sigkill_of_every_process_once_loses_nothing_and_repeats_nothing(tmp_path: Path) -> None:
-    async with System(tmp_path / "state", {"PORCHLIGHT_CRM_FAULTS": CRM_FAULTS}) as system:
+    async with System(tmp_path / "state", {"PORCHLIGHT_CRM_FAULTS": CRM_FAULTS} | READ_OFTEN) as system:
         talk = asyncio.gather(*(converse(system, number) for number in range(PEOPLE)))
         for name in PROCESSES:
             seen = len(system.lines)
@@ -122,7 +121,7 @@ async def test_sigkill_at_a_named_point_loses_nothing_and_repeats_nothing(
     tmp_path: Path, crash_at: str, victims: tuple[str, ...]
 ) -> None:
     """Method: each process kills itself at the n-th pass of its point, in every life anew."""
-    settings = {"PORCHLIGHT_CRM_FAULTS": CRM_FAULTS, "PORCHLIGHT_CRASH_AT": crash_at}
+    settings = {"PORCHLIGHT_CRM_FAULTS": CRM_FAULTS, "PORCHLIGHT_CRASH_AT": crash_at} | READ_OFTEN
     async with System(tmp_path / "state", settings) as system:
         await asyncio.gather(*(converse(system, number) for number in range(PEOPLE)))
         outcomes = await check_invariants(system)
