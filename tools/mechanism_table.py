@@ -34,8 +34,8 @@ MECHANISMS: Final = (
         guarantee="G1",
         name="record_handoff: the contact's lock, in a statement of its own",
         function="record_handoff",
-        text="c := lock_contact(p->>'tenant_id', p->>'contact_id');",
-        instead="select * into c from contact where tenant_id = p->>'tenant_id' and contact_id = p->>'contact_id';",
+        text="contact_id = p->>'contact_id' for update;",
+        instead="contact_id = p->>'contact_id';",
         tests=(f"{_LEDGER}decision_waits_for_whoever_is_changing_the_contact_and_is_then_sent_back",),
     ),
     Mechanism(
@@ -198,9 +198,8 @@ MECHANISMS: Final = (
         guarantee="G4",
         name="redeem_ticket: single use",
         function="redeem_ticket",
-        text="state in ('PENDING', 'OFFERED') and expire_time > porchlight_now()\n"
-        "       and c.pending_handoff_id = p_handoff_id and ",
-        instead="expire_time > porchlight_now()\n       and ",
+        text="state in ('PENDING', 'OFFERED') and expire_time > v_now\n       and c.pending_handoff_id = p_handoff_id and ",
+        instead="expire_time > v_now\n       and ",
         tests=(f"{_LEDGER}ticket_is_redeemed_once", f"{_LEDGER}ticket_is_redeemed_once_by_many_at_once"),
     ),
     Mechanism(
@@ -215,7 +214,7 @@ MECHANISMS: Final = (
         guarantee="G4",
         name="redeem_ticket: the end of the offer",
         function="redeem_ticket",
-        text=" and expire_time > porchlight_now()",
+        text=" and expire_time > v_now",
         instead="",
         tests=(f"{_LEDGER}ticket_cannot_be_redeemed_after_the_offer_ended",),
     ),
