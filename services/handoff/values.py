@@ -4,7 +4,7 @@ import enum
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 
 from kit.lane import Fact
@@ -16,6 +16,8 @@ HUMAN = "human"
 
 CAPSULE_VERSION = 1
 """Of the capsules that are written today."""
+
+_PARTS = tuple(each.name for each in fields(Fact))
 
 
 class Kind(enum.Enum):
@@ -119,7 +121,7 @@ class Proposal:
 
         Over our own values, not over protobuf bytes, which have no canonical form.
         """
-        content = {**vars(self), "facts": [asdict(fact) for fact in self.facts]}
+        content = {**vars(self), "facts": [{name: getattr(fact, name) for name in _PARTS} for fact in self.facts]}
         # Who asks, and what it cost to come to ask, may differ between tries of one request.
         del content["caller"], content["turn_record"]
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()

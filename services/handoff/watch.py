@@ -34,10 +34,17 @@ class Watchers:
 
     async def listen(self, url: str, stop: asyncio.Event) -> None:
         """Ring whenever Postgres says so, and now and then anyway, until `stop` is set."""
-        async with Doorbell(url, "porchlight_handoff", sweep=SWEEP_SECONDS) as bell:
-            while not stop.is_set():
-                await bell.wait(stop)
-                self.ring()
+        while not stop.is_set():
+            if not self._open:
+                # Postgres wakes whoever listens for whatever is said, and every handoff that is accepted says something.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(SWEEP_SECONDS):
+                        await stop.wait()
+                continue
+            async with Doorbell(url, "porchlight_handoff", sweep=SWEEP_SECONDS) as bell:
+                while self._open and not stop.is_set():
+                    await bell.wait(stop)
+                    self.ring()
 
     async def follow(
         self, tenant_id: str, contact_id: str, *, after: Cursor | None, seconds: float

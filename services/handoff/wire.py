@@ -22,8 +22,10 @@ from services.handoff.values import (
     Decision,
     Handoff,
     Kind,
+    Outcome,
     Proposal,
     Rule,
+    State,
     Verdict,
 )
 
@@ -31,6 +33,10 @@ _REASONS: Final = frozenset(pb.EscalationReason.values()) - {
     pb.ESCALATION_REASON_UNSPECIFIED,
     pb.ESCALATION_REASON_CRM_USER,
 }
+_RULES: Final = {rule: pb.Rule.Value(f"RULE_{rule.value}") for rule in Rule}
+_OUTCOMES: Final = {outcome: pb.VerdictOutcome.Value(f"VERDICT_OUTCOME_{outcome.value}") for outcome in Outcome}
+_STATES: Final = {state: pb.HandoffState.Value(f"HANDOFF_STATE_{state.value}") for state in State}
+_KINDS: Final = {kind: pb.HandoffKind.Value(f"HANDOFF_KIND_{kind.value}") for kind in Kind}
 # Below 2^63 whatever the digits are.
 _PLACE: Final = re.compile(r"[0-9]{1,18}")
 MOST_PENDING: Final = 20
@@ -159,10 +165,10 @@ def handoff(record: Handoff) -> pb.Handoff:
         contact_id=record.contact_id,
         source_bot=record.source_bot,
         target_bot=record.target_bot,
-        state=pb.HandoffState.Value(f"HANDOFF_STATE_{record.state.value}"),
+        state=_STATES[record.state],
         verdicts=verdicts(record.verdicts),
         block_reason=record.block_reason,
-        blocking_rule=_rule(record.blocking_rule) if record.blocking_rule else pb.RULE_UNSPECIFIED,
+        blocking_rule=_RULES[record.blocking_rule] if record.blocking_rule else pb.RULE_UNSPECIFIED,
         confidence=record.confidence,
         summary=record.summary,
         policy_version=record.policy_version,
@@ -170,7 +176,7 @@ def handoff(record: Handoff) -> pb.Handoff:
         decide_time=stamp(record.decide_time),
         override_message_id=record.override_message_id or "",
         actor=record.actor,
-        kind=pb.HandoffKind.Value(f"HANDOFF_KIND_{record.kind.value}"),
+        kind=_KINDS[record.kind],
         reason=_reason(record),
         person=record.person,
         overdue=record.overdue,
@@ -192,8 +198,8 @@ def verdicts(values: tuple[Verdict, ...]) -> list[pb.Verdict]:
     """Write the verdicts, in their order."""
     return [
         pb.Verdict(
-            rule=_rule(verdict.rule),
-            outcome=pb.VerdictOutcome.Value(f"VERDICT_OUTCOME_{verdict.outcome.value}"),
+            rule=_RULES[verdict.rule],
+            outcome=_OUTCOMES[verdict.outcome],
             observed=verdict.observed,
             limit=verdict.limit,
             detail=verdict.detail,
@@ -254,7 +260,7 @@ def watch_response(what: Cursor | Change) -> pb.WatchHandoffsResponse:
     return pb.WatchHandoffsResponse(
         cursor=paging.encode(*map(str, what.cursor)),
         handoff=handoff(what.handoff),
-        state=pb.HandoffState.Value(f"HANDOFF_STATE_{what.state.value}"),
+        state=_STATES[what.state],
         event_time=stamp(what.event_time),
     )
 
@@ -271,7 +277,3 @@ def cursor(token: str) -> Cursor | None:
     if not all(_PLACE.fullmatch(part) for part in parts):
         raise InvalidField("cursor is none that a response gave", field="cursor", limit="a cursor of a response")
     return int(parts[0]), int(parts[1])
-
-
-def _rule(rule: Rule) -> pb.Rule.ValueType:
-    return pb.Rule.Value(f"RULE_{rule.value}")

@@ -251,6 +251,21 @@ async def test_watcher_of_one_contact_hears_of_no_other(desk: Desk) -> None:
     stream.call.cancel()
 
 
+async def test_arbiter_listens_to_postgres_only_while_somebody_watches(desk: Desk) -> None:
+    listening = (
+        "select count(*) from pg_stat_activity where datname = current_database() and application_name = 'listen'"
+    )
+    assert await desk.admin.fetchval(listening) == 0
+    stream = await watch(desk)
+    await stream.next()
+    async with asyncio.timeout(30):
+        while await desk.admin.fetchval(listening) == 0:
+            await asyncio.sleep(0.05)
+        stream.call.cancel()
+        while await desk.admin.fetchval(listening) > 0:
+            await asyncio.sleep(0.05)
+
+
 async def test_cursor_that_nobody_gave_is_refused(desk: Desk) -> None:
     for cursor in ("x", "WyIxIiwiYSJd", "WyIxIl0=", "WyItMSIsIjEiXQ=="):
         stream = await watch(desk, cursor)
