@@ -177,7 +177,7 @@ _IF_BOT: Final = re.compile(
     r"|\b(?:bot|robot|human) or (?:a |an )?(?:human|real|person|bot|robot|machine)|^\W*(?:a )?(?:bot|robot|ai)\s*\?|\bes (?:usted|un) (?:un )?(?:robot|bot)"
 )
 _WHO_IS_THIS: Final = re.compile(
-    r"\bwho(?:'?s| is| are| r)? (?:this|dis|you|u|ya|these texts|texting|messaging)\b|\bwho am i (?:talking|texting|speaking|chatting|writing)\b|\b(?:what|which) (?:company|brokerage|agency)(?: is (?:this|it))?\W*$"
+    r"\bwho(?:'?s| is| are| r) (?:this|dis|you|u|ya|these texts|texting|messaging)\b|\bwho (?:this|dis|you|u)\W*$|\bwho am i (?:talking|texting|speaking|chatting|writing)\b|\b(?:what|which) (?:company|brokerage|agency)(?: is (?:this|it))?\W*$"
     r"|\b(?:are|r|is) (?:you|u|this) (?:guys )?(?:an? |the |my |some )?(?:\w+ )?(?:real ?estate )?(?:agents?|realtors?|brokers?|salesperson)\b"
     r"|\bis (?:this|it) (?:even |really |just )?(?:an? )?(?:scam|spam|legit|phishing)\b|\bqui[eé]n (?:es|eres|habla|escribe)\b"
 )
@@ -227,6 +227,9 @@ _QUESTION: Final = re.compile(
     rf"|(?:^|[.!\n]){_STARTS}(?:what|how|where|when|who|why)(?:'?s|'?re|'?d)?\b"
     rf"|(?:^|[.!,\n]){_STARTS}(?:(?:is|are|was|were|can|could|should|would|will|does|did|has|isn'?t|aren'?t|doesn'?t)"
     r" (?:i|we|u|you|ya|it|they|he|she|that|this|these|those|there|the|my|our|your|their|any|anyone|someone)|(?:do|am|have|may|don'?t|can'?t) (?:i|we|u|you|they|these|those))\b"
+)
+_GREETING: Final = re.compile(
+    r"(?:\bhow (?:are|r) (?:you|u|ya|things)(?: all| guys)?(?: doing| today)*\b|\bhow'?s it going\b|\bwhat'?s up\b|\bqu[eé] tal\b|\bc[oó]mo est[aá]\w*)\W*"
 )
 _OFFER_QUESTION: Final = re.compile(
     r"\b(?:can|could|would|will|do) (?:you|u|someone|anyone|y'all)(?: guys)? (?:please )?(?:help|assist|buy|sell|work|do)\b|\bhow do (?:i|we) (?:start|begin|get started|sell|buy)\b|\b(?:how|what) about (?:buying|selling)\b"
@@ -292,7 +295,7 @@ def is_courtesy(text: str) -> bool:
 
 def asks_something(text: str) -> bool:
     """Say whether the person asks something that a bot without listings or prices cannot answer."""
-    folded = fold(text)
+    folded = _GREETING.sub(" ", fold(text))
     if asks_if_bot(text) or asks_who(text) or asks_for_human(text):
         return False
     return _QUESTION.search(folded) is not None and not _OFFER_QUESTION.search(folded)

@@ -188,7 +188,16 @@ def test_question_without_its_sign_is_one(said):
 
 
 @pytest.mark.parametrize(
-    "said", ["do it in May", "don't call it a fixer", "will do", "in Fremont, where my kids are", "have the papers"]
+    "said",
+    [
+        "do it in May",
+        "don't call it a fixer",
+        "will do",
+        "hi, how are you?",
+        "how's it going",
+        "in Fremont, where my kids are",
+        "have the papers",
+    ],
 )
 def test_statement_is_no_question(said):
     assert not words.asks_something(said)
@@ -212,7 +221,9 @@ def test_question_about_a_home_is_not_about_ones_data(said):
     assert not words.asks_of_data(said)
 
 
-@pytest.mark.parametrize("said", ["who is selling it?", "what company insures it", "is this a real listing?"])
+@pytest.mark.parametrize(
+    "said", ["who is selling it?", "depends who you ask", "what company insures it", "is this a real listing?"]
+)
 def test_question_about_others_is_not_who_writes(said):
     assert not words.asks_who(said)
 
