@@ -106,7 +106,7 @@ _NUMBER: Final = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
 _UNIT: Final = r"k|thousand|grand|mm|million|mill|mil|m"
 _MONEY: Final = re.compile(
     rf"(?<![\w.,/-])(?P<sign1>\$)?\s?(?P<n1>{_NUMBER})(?:\s?(?P<u1>{_UNIT})\b)?"
-    rf"(?:\s?(?:-|to|and|or)\s?(?P<sign2>\$)?\s?(?P<n2>{_NUMBER})(?:\s?(?P<u2>{_UNIT})\b)?)?(?P<plus>\s?\+| or more| and up)?(?![\w/]|[.,]\d)"
+    rf"(?:\s?(?:-|to|and|or|y)\s?(?P<sign2>\$)?\s?(?P<n2>{_NUMBER})(?:\s?(?P<u2>{_UNIT})\b)?)?(?P<plus>\s?\+| or more| and up)?(?![\w/]|[.,]\d)"
 )
 _SPELLED: Final = re.compile(
     r"(?<!\bin )(?<!\bthanks )\b(?:(?P<half>half (?:a )?mil(?:lion)?)|(?P<more>(?:a|one) (?:million|mil) and a half|(?:one|1) and a half mil(?:lion)?)"
@@ -121,7 +121,7 @@ _AT_LEAST: Final = re.compile(
     r"\s*(?:about |around |like )?$"
 )
 _NO_HOME_PRICE: Final = re.compile(
-    r"\brent(?:al)?\b|\ba month\b|monthly|per month|/ ?mo\b|\bmo\b|down payment|\bdown\b|deposit|income|salary|\bearn|\b(?:i|we) make\b|\bowe\b|mortgage|loan"
+    r"\brent(?:al)?\b|\ba month\b|monthly|per month|/ ?mo\b|\bmo\b|down payment|\benganche\b|\bdown\b|deposit|income|salary|\bearn|\b(?:i|we) make\b|\bowe\b|mortgage|loan"
     r"|repair|\bhoa\b|\bfees?\b|\btax(?:es)?\b|closing costs|commission"
 )
 _PRICE: Final = re.compile(r"budget|price|afford|spend|\bpay\b|asking|worth|\bsell (?:it )?for|\bget\b|\boffer|range")
@@ -237,7 +237,9 @@ class Count:
 _BEDROOMS: Final = re.compile(
     rf"(?<![\w$.,])(?P<n>{_COUNT})(?:\s?\+|\s?plus| or more)?(?:\s?(?:-|to|or)\s?{_COUNT})?[\s-]?(?:bed(?:room)?s?|br|bd|bdrms?|rec[aá]maras?|habitaci(?:ón|on|ones)|dormitorios?|cuartos?)\b"
 )
-_BARE_COUNT: Final = re.compile(rf"(?<![\w$.,])(?P<n>{_COUNT})(?![\w%]|[.,]\d)")
+_BARE_COUNT: Final = re.compile(
+    rf"(?<![\w$.,])(?P<n>{_COUNT})(?![\w%]|[.,]\d|\s?-?(?:full |half )?(?:baths?|bathrooms?|ba|ba[ñn]os?|car|story|stories|floors?|levels?|acres?)\b)"
+)
 
 
 def bedrooms(folded: str, *, bare: bool = False) -> Count | None:

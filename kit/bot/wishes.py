@@ -17,7 +17,7 @@ _SELL: Final = re.compile(
     rf"|\b(?:look at|come see|appraise|evaluate|price) (?:my|our) (?:\w+ )?{_HOME}|\bcu[aá]nto (?:vale|valdr[ií]a|cuesta) (?:mi|nuestra) (?:casa|propiedad|condo)"
     rf"|\bwhat(?:'s| is| are)? (?:my|our) (?:\w+ )?{_HOME}(?: is| are)? worth"
     rf"|\b(?:buy|buying|purchase|offer (?:on|for)) (?:my|our) (?!first|next|dream|new|own|forever)(?:\w+ )?{_HOME}"
-    r"|\bvend(?:er|o|emos|iendo)\b"
+    r"|\bvend(?:er|o|emos|iendo)\b|\bponer (?:en|a la) venta (?:mi|nuestra|la|el)\b"
 )
 _BUY: Final = re.compile(
     rf"\bbuy(?:ing)?\b|\bpurchas(?:e|ing)\b|\bhouse[- ]?hunting\b|\bfirst[- ]time (?:home ?)?buyer"

@@ -47,7 +47,7 @@ _ENDS: Final = frozenset(
 # What stands around a place in a short answer: "I think maybe the Ballard area".
 _FILLER: Final = re.compile(
     r"^\W*(?:(?:hi|hey|ok|okay|yes|yeah|yep|sure|well|um|uh|oh|so|thanks|probably|maybe|i think|i guess|i'?d say|it'?s|it is|its|that'?s|"
-    r"anywhere|somewhere|mostly|ideally|preferably|likely|the|in|en|near|around|by|at|(?:the )?(?:home|house|place|condo|property) is(?: located)?(?: in| at)?|i live in|we live in|(?:i'?m|i am|we'?re|we are) (?:in|near|looking (?:in|at|around)))\b[\s,:]*)*"
+    r"anywhere|somewhere|mostly|ideally|preferably|likely|the|in|en|(?:la )?(?:zona|ciudad) de|near|around|by|at|(?:the )?(?:home|house|place|condo|property) is(?: located)?(?: in| at)?|i live in|we live in|(?:i'?m|i am|we'?re|we are) (?:in|near|looking (?:in|at|around)))\b[\s,:]*)*"
 )
 _NO_ANSWER: Final = re.compile(
     r"\?|^\W*$|^(?:no|none|nope|nothing|later|anything|wherever|whatever|flexible|ok|okay|yes|yeah|yep|sure|thanks|thank you|hi|hello|hey|stop|help|why|what|who|when|how|not|ugh|ooh|wow|meh|nah|haha|both)\b"

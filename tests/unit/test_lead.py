@@ -42,6 +42,7 @@ LEAD = BOTS["lead"]
         ("we're hoping to find something w/ 3+ beds near Green Lake", {"intent": "buy", "area": "Green Lake"}),
         ("can you come see my house to give me a price", {"intent": "sell"}),
         ("¿cuánto vale mi casa?", {"intent": "sell"}),
+        ("quiero poner en venta mi casa", {"intent": "sell"}),
         ("buy ballard 3br", {"intent": "buy", "area": "ballard"}),
         ("let me talk to a human being right now", {}),
         ("im an investor looking for fixers cash under 400k", {"intent": "buy"}),

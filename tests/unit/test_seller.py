@@ -37,6 +37,8 @@ SELLING = {"intent": "sell"}
         ("built in 1950", "area_sqft", {}),
         ("98107", "area_sqft", {"address_area": "98107"}),
         ("50 sq ft", "", {}),
+        ("2 baths", "bedrooms", {"bathrooms_quarters": 8}),
+        ("2 car garage", "bedrooms", {}),
         ("3/2", "bedrooms", {"bedrooms": 3, "bathrooms_quarters": 8}),
         ("two and a half", "bathrooms_quarters", {"bathrooms_quarters": 10}),
         ("it's right on the water", "", {"on_waterfront": True}),
