@@ -226,7 +226,9 @@ _QUESTION: Final = re.compile(
     r"\?|^\W*(?:what|how|when|where|who|why|which|does|did|is there|are there|do you|can you (?:send|show|tell|give)|could you (?:send|show|tell|give)|show me|send me|tell me)\b"
     rf"|(?:^|[.!\n]){_STARTS}(?:what|how|where|when|who|why)(?:'?s|'?re|'?d)?\b"
     rf"|(?:^|[.!,\n]){_STARTS}(?:(?:is|are|was|were|can|could|should|would|will|does|did|has|isn'?t|aren'?t|doesn'?t)"
-    r" (?:i|we|u|you|ya|it|they|he|she|that|this|these|those|there|the|my|our|your|their|any|anyone|someone)|(?:do|am|have|may|don'?t|can'?t) (?:i|we|u|you|they|these|those))\b"
+    r" (?:i|we|u|you|ya|it|they|he|she|that|this|these|those|there|the|my|our|your|their|any|anyone|someone)|(?:do|am|have|may|don'?t|can'?t) (?:i|we|u|you|they|these|those)"
+    # "Is ballard a safe area", "are homes in kent cheap".
+    r"|(?:is|are) [\w'-]+(?: [\w'-]+){0,2} (?:an?|the|safe|good|nice|ok|okay|far|close|near|expensive|cheap|cheaper|still|really))\b"
 )
 _GREETING: Final = re.compile(
     r"(?:\bhow (?:are|r) (?:you|u|ya|things)(?: all| guys)?(?: doing| today)*\b|\bhow'?s it going\b|\bwhat'?s up\b|\bqu[eé] tal\b|\bc[oó]mo est[aá]\w*)\W*"

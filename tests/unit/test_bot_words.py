@@ -181,6 +181,8 @@ def test_courtesy_holds_nothing_else(said, expected):
         "Ballard, is there parking",
         "would they take less",
         "how's the market",
+        "is ballard a safe area",
+        "are homes in kent cheap",
     ],
 )
 def test_question_without_its_sign_is_one(said):
