@@ -126,6 +126,8 @@ def twin_of(c: ContactRow, event: Event, now: datetime) -> InboxRow | None:
     """Find the same message as it came the other way, where the webhook did not name it: see twin_of in SQL."""
     written = event.write_time or now
     found = []
+    if event.late is None and event.keyword is Keyword.STOP:
+        return None
     for row in c.inbox:
         named = row.event.crm_message_id is not None
         if event.late is None:

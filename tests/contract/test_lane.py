@@ -890,6 +890,14 @@ async def test_start_that_was_overtaken_by_stop_opts_nobody_in(world, late):
     assert start.outcome == "SUPPRESSED"
 
 
+async def test_stop_of_a_webhook_without_an_id_is_obeyed_though_the_same_was_read_before(world):
+    stop = {"keyword": Keyword.STOP, "keyword_reply": "bye"}
+    await reads(world, "STOP", **stop)
+    await world.says_keyword(Keyword.START)
+    await world.says("STOP", **stop)
+    assert (await world.says("hello")).outcome == "SUPPRESSED"
+
+
 async def test_stop_and_start_that_were_both_lost_are_heard_in_their_order(world):
     before = await written(world, seconds(60))
     await reads(world, "STOP", keyword=Keyword.STOP, keyword_reply="bye", write_time=before)
