@@ -38,7 +38,7 @@ _NO_DENIAL: Final = re.compile(
     r"can'?t wait|cannot wait|not only|why not|not sure|not certain"
     r"|(?:don'?t|do not) (?:really )?(?:know|mind)|no idea|not decided|haven'?t decided|no (?:more|less) than|no later than"
     # Who takes something back: "no wait sell".
-    r"|\bno (?:wait|sorry|actually|i mean(?:t)?)\b"
+    r"|\bstop (?:by|in|over)\b|\bno (?:wait|sorry|actually|i mean(?:t)?)\b"
 )
 # Words that begin another thought without a comma: "I don't want to sell I want to buy".
 _NEW_THOUGHT: Final = re.compile(r"\b(?:i|we)\b|\bjust\b|\bonly\b")

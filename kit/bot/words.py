@@ -196,7 +196,7 @@ _FOR_HUMAN: Final = re.compile(
 )
 _UNSURE: Final = re.compile(
     r"\b(?:i|we)? ?(?:really )?(?:don'?t|do not|dont) (?:really |quite )?know\b|\bnot (?:really |quite |too |so )?(?:sure|certain)\b|\bno (?:idea|clue)\b|\bidk\b|\bunsure\b|\bundecided\b|\bcan'?t say\b|\bhard to say\b"
-    r"|\bhaven'?t (?:decided|thought)\b|\bno (?:rush|hurry)\b|\bjust (?:looking|browsing|curious)\b|\bflexible\b|\bwhenever\b|\bwherever\b|\banywhere\b|\bsome ?day\b|\brather not say\b|\bprefer not\b|\bnot (?:going to|gonna) (?:say|tell)\b|\bno (?:lo )?s[eé]\b|\bnone of your business\b"
+    r"|\bhaven'?t (?:decided|thought)\b|\bno (?:rush|hurry)\b|\bjust (?:looking|browsing|curious)\b|\bflexible\b|\bwhenever\b|\bwherever\b|\banywhere\b|\bsome ?day\b|\brather not say\b|\bprefer not\b|\bnot (?:going to|gonna) (?:say|tell)\b|\bno (?:lo )?s[eé]\b|^\W*(?:(?:no|nope|nah|neither|none|i said|not? really)\W+)*(?:no|nope|nah|neither|none)(?:\W+(?:thanks?|thank you|thx|ty))?\W*$|\bnone of your business\b"
 )
 _NO_TEXTS: Final = re.compile(
     r"\b(?:stop|quit) (?:calling (?:and|or) )?(?:texting|messaging|contacting|bothering|writing|sending)\b(?! (?:your |the |out )?(?:offers?|rent|checks?|letters?))|\b(?:fuck|f+|piss|bugger) ?off\b|\bfuck (?:you|u)\b|^\W*(?:just |please |pls )?(?:go away|get lost)\b|\b(?:leave|let) me alone\b|\b(?:take|get) me off (?!the market|work)|\bremove (?:me|my number)\b|\b(?:don'?t|do not|never) (?:ever )?(?:call(?: me)? (?:and|or) )?(?:text|contact|message|write(?: to)?) me\b"
@@ -220,7 +220,7 @@ _OF_DATA: Final = re.compile(
 _COURTESY: Final = re.compile(
     r"^\W*(?:(?:ok(?:ay)?|k|kk|thanks?(?: (?:you|u))?(?: (?:so much|very much|a lot))?|thx|ty|great|cool|perfect|awesome|nice|good|got it|sounds? (?:good|great)|will do|alright|sure|yes|yep|yeah|no|nope|bye|goodbye|see you|talk soon|gracias|very much|for (?:your|the) help|appreciate it|have a (?:good|nice|great) (?:day|one|evening))(?!\w)\W*)*$"
 )
-_STARTS: Final = r"\W*(?:(?:ok(?:ay)?|k|and|so|but|also|hi|hey|hello|well|great|thanks?|thx|lol|wait|yes|yeah|yep|no|oh|just curious)\W+)*"
+_STARTS: Final = r"\W*(?:(?:ok(?:ay)?|k|and|so|but|also|hi|hey|hello|well|great|thanks?|thx|lol|wait|yes|yeah|yep|no|oh|h+m+|um+|uh+|just curious)\W+)*"
 # Most people leave the sign out: "whats the address", "ok is it a safe area".
 _QUESTION: Final = re.compile(
     r"\?|^\W*(?:what|how|when|where|who|why|which|does|did|is there|are there|do you|can you (?:send|show|tell|give)|could you (?:send|show|tell|give)|show me|send me|tell me)\b"

@@ -1,12 +1,9 @@
 """What the lead bot does with a turn. Pure."""
 
-import re
-from dataclasses import replace
 from typing import Final
 
 from kit.bot import talk
 from kit.bot.spec import Move, MoveKind, Situation
-from kit.text import fold
 from services.lead import phrases
 from services.lead.facts import SLOTS
 
@@ -21,13 +18,8 @@ PER_ANSWER: Final = 0.1
 MOST: Final = 0.97
 
 
-_NEITHER: Final = re.compile(r"^\W*(?:(?:no|nope|nah|neither|none)\W*)+(?:(?:thanks?|thank you|thx|ty)\W*)?$")
-
-
 def decide(situation: Situation) -> Move:
     """Hand over as soon as it is clear what the contact wants; else ask."""
-    if situation.asked == "intent" and any(_NEITHER.match(fold(each.text)) for each in situation.messages):
-        situation = replace(situation, signals=replace(situation.signals, unsure=True))
     target = TARGETS.get(str(situation.value("intent")), "")
     sure = confidence(situation)
     asked_anew = situation.news("intent") is not None or sure >= ASKED_AGAIN_FROM

@@ -183,6 +183,7 @@ def test_courtesy_holds_nothing_else(said, expected):
         "how's the market",
         "is ballard a safe area",
         "are homes in kent cheap",
+        "hmm whats the commute like",
     ],
 )
 def test_question_without_its_sign_is_one(said):

@@ -41,6 +41,7 @@ LEAD = BOTS["lead"]
         ("i wanna by a house", {"intent": "buy"}),
         ("we're hoping to find something w/ 3+ beds near Green Lake", {"intent": "buy", "area": "Green Lake"}),
         ("can you come see my house to give me a price", {"intent": "sell"}),
+        ("can you stop by and look at my house to give me a price", {"intent": "sell"}),
         ("¿cuánto vale mi casa?", {"intent": "sell"}),
         ("quiero poner en venta mi casa", {"intent": "sell"}),
         ("buy ballard 3br", {"intent": "buy", "area": "ballard"}),
@@ -63,6 +64,7 @@ def test_no_to_buying_and_selling_is_taken_for_an_answer():
     talked = Conversation()
     talked.say("hey")
     assert talked.say("no thanks").reply.startswith("No rush.")
+    assert "?" not in talked.say("no i said no").reply
 
 
 def test_who_wants_to_rent_hears_that_this_is_not_for_it():
