@@ -50,7 +50,7 @@ class Subject:
 class Confidence(StrEnum):
     """How well the comparables agree, measured against this market's own rehearsals.
 
-    Never better than what the rehearsals deserve: when half of the estimates that knew as
+    Low where all of them are remote, however well they agree: the rehearsals had sales nearby. Never better than what the rehearsals deserve: when half of the estimates that knew as
     little of the home missed by more than 10 %, good agreement is medium, past 14 % low.
     """
 
@@ -106,6 +106,8 @@ class Estimate:
     """Half of the rehearsed estimates of this confidence were closer than this share of the price."""
     comparables: tuple[Comparable, ...]
     """Weightiest first."""
+    remote: bool
+    """Whether the home's point is known and no comparable lies within the nearest radius of it."""
     valuation_date: date
 
 
@@ -139,13 +141,15 @@ def estimate(market: Market | None, subject: Subject, *, on: date) -> Estimate |
     comparables = _comparables(market, found)
     value = sum(each.share_usd for each in comparables)
     band, confidence = _band(market.bands, found.disagreement)
+    remote = subject.point is not None and bool(found.miles.min() > RADII_MILES[0])
     return Estimate(
         value_usd=value,
         low_usd=min(value, round(value * math.exp(band.low))),
         high_usd=max(value, round(value * math.exp(band.high))),
-        confidence=confidence,
+        confidence=Confidence.LOW if remote else confidence,
         typical_error=band.typical_error,
         comparables=comparables,
+        remote=remote,
         valuation_date=on,
     )
 

@@ -30,7 +30,7 @@ def say(result: Estimate | TooFewSales, *, title: str) -> tuple[str, ...]:
         return (f"I have no estimate, {as_of}: {result.because}",)
     return (
         f"Homes like yours point to {_range(result)}, middle {dollars(result.value_usd)}, {as_of}.",
-        _AGREE[result.confidence],
+        _agreement(result),
         *(_comparable(each) for each in result.comparables[:SHOWN]),
         NOT_AN_APPRAISAL,
     )
@@ -50,7 +50,7 @@ def message(result: Estimate | TooFewSales, *, title: str) -> tuple[str, str]:
     many = len(result.comparables)
     start = (
         f"Homes like yours point to {_range(result)}, {as_of}, from {many} comparable {'sale' if many == 1 else 'sales'}."
-        f" {_AGREE[result.confidence]}"
+        f" {_agreement(result)}"
     )
     return f"{start} {NOT_AN_APPRAISAL}", f"{start} {_comparable(result.comparables[0])} {NOT_AN_APPRAISAL}"
 
@@ -62,6 +62,13 @@ def dollars(amount_usd: int) -> str:
     ('$625,000', '$1,250,000', '$640')
     """
     return f"${amount_usd if amount_usd < 1_000 else (amount_usd + 500) // 1_000 * 1_000:,}"
+
+
+def _agreement(estimate: Estimate) -> str:
+    if estimate.remote:
+        nearest = min(each.distance_miles for each in estimate.comparables)
+        return f"The nearest of these sales is {nearest:.1f} mi away (low confidence)."
+    return _AGREE[estimate.confidence]
 
 
 def _range(estimate: Estimate) -> str:

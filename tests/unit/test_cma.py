@@ -219,6 +219,14 @@ def test_confidence_is_never_high_where_half_of_the_estimates_miss_by_a_tenth():
     assert found.confidence is not Confidence.HIGH
 
 
+def test_confidence_is_low_where_every_sale_is_remote_and_the_nearest_is_named():
+    tacoma = valued(sample_sales(), a_subject(point=(47.2529, -122.4443)), on=MAY)
+    assert isinstance(tacoma, Estimate)
+    nearest = min(each.distance_miles for each in tacoma.comparables)
+    assert nearest > 4 and tacoma.confidence is Confidence.LOW
+    assert say(tacoma, title="Records")[1] == f"The nearest of these sales is {nearest:.1f} mi away (low confidence)."
+
+
 def test_sentences_hold_no_number_that_the_estimate_does_not():
     found = an_estimate()
     said = say(found, title="Town records")

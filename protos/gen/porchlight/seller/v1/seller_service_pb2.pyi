@@ -28,7 +28,9 @@ class _ConfidenceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Confidence
     CONFIDENCE_UNSPECIFIED: _Confidence.ValueType  # 0
     """Do not use this default value."""
     CONFIDENCE_LOW: _Confidence.ValueType  # 1
-    """Adjusted prices differ widely, or the market could not be tested."""
+    """Adjusted prices differ widely, all sales are far from the home's point, or
+    the market could not be tested.
+    """
     CONFIDENCE_MEDIUM: _Confidence.ValueType  # 2
     """In between."""
     CONFIDENCE_HIGH: _Confidence.ValueType  # 3
@@ -42,7 +44,9 @@ class Confidence(_Confidence, metaclass=_ConfidenceEnumTypeWrapper):
 CONFIDENCE_UNSPECIFIED: Confidence.ValueType  # 0
 """Do not use this default value."""
 CONFIDENCE_LOW: Confidence.ValueType  # 1
-"""Adjusted prices differ widely, or the market could not be tested."""
+"""Adjusted prices differ widely, all sales are far from the home's point, or
+the market could not be tested.
+"""
 CONFIDENCE_MEDIUM: Confidence.ValueType  # 2
 """In between."""
 CONFIDENCE_HIGH: Confidence.ValueType  # 3
