@@ -50,7 +50,8 @@ class Subject:
 class Confidence(StrEnum):
     """How well the comparables agree, measured against this market's own rehearsals.
 
-    Low where all of them are remote, however well they agree: the rehearsals had sales nearby. Never better than what the rehearsals deserve: when half of the estimates that knew as
+    Low where all of them are remote, however well they agree: the rehearsals had sales nearby.
+    Never better than what the rehearsals deserve: when half of the estimates that knew as
     little of the home missed by more than 10 %, good agreement is medium, past 14 % low.
     """
 
