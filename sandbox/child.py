@@ -7,12 +7,14 @@ import pwd
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 POLL_SECONDS = 0.02
+_RESERVED: list[socket.socket] = []
 
 
 class StartFailed(Exception):
@@ -142,11 +144,17 @@ def command_line(pid: int) -> str:
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody listens on right now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port of 127.0.0.1 that nobody listens on, and that is given to nobody else while this process lives."""
+    probe = socket.socket()
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    probe.bind(("127.0.0.1", 0))
+    port: int = probe.getsockname()[1]
+    if sys.platform == "linux":
+        # Bound and never listening: the kernel gives the port to no one who asks for any, and a server may have it.
+        _RESERVED.append(probe)
+    else:
+        probe.close()  # elsewhere the server would be refused
+    return port
 
 
 def port_taken(port: int, host: str = "127.0.0.1") -> bool:

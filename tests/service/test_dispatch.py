@@ -119,7 +119,7 @@ async def test_turn_comes_back_when_the_bot_is_gone(lane, bot, bell, database):
         await until(lambda: settled(database))
     assert [turn.turn_no for turn in bot.seen] == [1, 2]
     (first, _) = await rows(database.admin_url, TURNS)
-    assert (first["state"], "SERVICE_UNAVAILABLE" in first["record"]) == ("RELEASED", True)
+    assert (first["state"], first["record"]) == ("RELEASED", {"cause": "SERVICE_UNAVAILABLE"})
 
 
 async def test_mistake_in_a_bot_costs_the_other_turns_nothing(lane, bot, bell, database):

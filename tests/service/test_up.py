@@ -15,7 +15,7 @@ import asyncpg
 import pytest
 
 from kit.settings import Settings
-from sandbox.child import StartFailed, command_line
+from sandbox.child import StartFailed, command_line, free_port
 from sandbox.environment import UpSettings, load_settings
 from sandbox.roles_pg import answers
 from sandbox.table import PROCESSES, Process
@@ -124,6 +124,15 @@ async def test_taken_port_is_named_and_nothing_is_started(state_dir: Path) -> No
         with pytest.raises(StartFailed, match=rf"port {port} is taken.*PORCHLIGHT_ALPHA_PORT"):
             await Sandbox(state_dir, [taken]).launcher.run()
     assert list((state_dir / "run").iterdir()) == []
+
+
+def test_port_that_was_chosen_is_left_to_whom_it_was_chosen_for() -> None:
+    ports = [free_port() for _ in range(300)]
+    assert len(set(ports)) == len(ports)
+    with socket.socket() as other, pytest.raises(OSError, match="in use"):
+        other.bind(("127.0.0.1", ports[0]))
+    with socket.create_server(("127.0.0.1", ports[0])) as server:
+        server.listen()
 
 
 async def test_process_that_never_gets_healthy_ends_the_start(state_dir: Path) -> None:
