@@ -16,7 +16,7 @@ import tempfile
 import time
 import uuid
 from collections import Counter
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -199,21 +199,25 @@ async def load(
             for _ in left:
                 await run.ask()
 
-        async def disturb() -> None:
-            done = killed = 0
-            while done < requests:
-                done, before = sum(run.answers.values()), done
-                if done * steps // requests > before * steps // requests:
-                    await run.pass_time(admin)
-                if done * CHANGES // requests > before * CHANGES // requests:
-                    await run.change_policy()
-                if not killed and done >= requests // 2:
-                    killed = 1
-                    replicas[0].process.kill()
-                    run.desks[0] = (await start()).desk
-                await asyncio.sleep(0.005)
+        async def meanwhile(times: int, act: Callable[[], Awaitable[None]]) -> None:
+            """Do something so many times over the run. Each kind by itself: time goes on while a process starts."""
+            for number in range(times):
+                while sum(run.answers.values()) * times < requests * (number + 1):
+                    await asyncio.sleep(0.005)
+                await act()
 
-        await asyncio.gather(disturb(), *(work() for _ in range(AT_ONCE)))
+        async def kill() -> None:
+            while sum(run.answers.values()) < requests // 2:
+                await asyncio.sleep(0.005)
+            replicas[0].process.kill()
+            run.desks[0] = (await start()).desk
+
+        await asyncio.gather(
+            meanwhile(steps, lambda: run.pass_time(admin)),
+            meanwhile(CHANGES, run.change_policy),
+            kill(),
+            *(work() for _ in range(AT_ONCE)),
+        )
         await settled(admin, run)
         return run, await judge(admin, run)
 
