@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import IO
 
 POLL_SECONDS = 0.02
-_RESERVED: list[socket.socket] = []
 
 
 class StartFailed(Exception):
@@ -151,7 +150,7 @@ def free_port() -> int:
     port: int = probe.getsockname()[1]
     if sys.platform == "linux":
         # Bound and never listening: the kernel gives the port to no one who asks for any, and a server may have it.
-        _RESERVED.append(probe)
+        probe.detach()
     else:
         probe.close()  # elsewhere the server would be refused
     return port
